@@ -38,8 +38,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         sync(temporary)
         # mkstemp makes files private; give the result the permissions that open() would have given it.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
         sync(target.parent)
     except OSError as error:
         raise storage_error(error, target) from error

@@ -1,0 +1,226 @@
+// plr_fast._native: the compiled CPU operations. Checks and hand-over only; the GIL is released around every kernel.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <new>
+
+#include "../cpu/dispatch.h"
+#include "../cpu/noise_tables.h"
+#include "../cpu/pool.h"
+#include "views.h"
+
+namespace plr {
+namespace bind {
+namespace {
+
+template <typename Body>
+void run(i64 count, int threads, const Body& body) {
+    int status;
+    {
+        py::gil_scoped_release release;
+        status = parallel_for(count, threads, body);
+    }
+    if (status == STATUS_NO_MEMORY) throw std::bad_alloc();
+}
+
+i32 noise_format(const std::string& name) {
+    static const char* const names[] = {"float32", "float16", "bfloat16", "fixed", "minmax"};
+    for (i32 i = 0; i < 5; ++i)
+        if (name == names[i]) return i;
+    throw py::value_error("format must be float32, float16, bfloat16, fixed or minmax, not '" + name + "'");
+}
+
+void noise(py::array out, const py::array& samples, u64 seed, std::array<double, 3> cells, int octaves,
+           double persistence, double lacunarity, bool tileable, const std::string& format, int threads) {
+    NoiseParams shape = {};
+    shape.format = noise_format(format);
+    const py::ssize_t size = shape.format == FORMAT_FLOAT32 ? 4 : shape.format <= FORMAT_BFLOAT16 ? 2 : 1;
+    const char kind = shape.format == FORMAT_FLOAT32 ? 'f' : 'u';
+    const bool half = shape.format == FORMAT_FLOAT16 && out.dtype().kind() == 'f';
+    if (out.itemsize() != size || !(out.dtype().kind() == kind || half))
+        throw py::type_error("out has dtype " + py::str(out.dtype()).cast<std::string>() +
+                             ", which does not fit format " + format);
+    if (out.ndim() != 3 && out.ndim() != 4)
+        throw py::value_error("out must have shape (B, H, W) or (B, D, H, W), not " + shape_text(out));
+    if (octaves < 1 || octaves > MAX_OCTAVES)
+        throw py::value_error("octaves must be 1.." + std::to_string(MAX_OCTAVES) + ", not " + std::to_string(octaves));
+    const py::ssize_t last = out.ndim() - 1;
+    if (out.size() == 0) return;
+    if (out.shape(last) > 1 && out.strides(last) != size) throw py::value_error("out must have contiguous rows");
+    for (py::ssize_t i = 0; i < last; ++i)
+        if (out.strides(i) % size != 0) throw py::value_error("out has strides that are no multiple of its itemsize");
+    require_shape(samples, "samples", {out.shape(0)});
+    const i64* ids = input<i64>(samples, "samples");
+
+    shape.seed = seed;
+    shape.dims = (i32)last;
+    shape.depth = last == 3 ? out.shape(1) : 1;
+    shape.height = out.shape(last - 1);
+    shape.width = out.shape(last);
+    shape.stride_sample = out.strides(0) / size;
+    shape.stride_plane = last == 3 ? out.strides(1) / size : 0;
+    shape.stride_row = out.strides(last - 1) / size;
+    void* target = out.mutable_data();
+    const NoiseTables tables(shape, {cells, octaves, persistence, lacunarity, tileable});
+    const Kernels& k = kernels();
+    run(out.shape(0), threads,
+        [&](i64 first, i64 end) { return k.noise(tables.params(), target, ids, first, end); });
+}
+
+// Source and target of an image operation: uint8 or float32, (B, H, W), equal in shape and dtype.
+ImageBatch image_batch(const py::array& images, py::array& out, const py::array& samples) {
+    require_rank(images, "images", 3);
+    require_shape(out, "out", {images.shape(0), images.shape(1), images.shape(2)});
+    require_shape(samples, "samples", {images.shape(0)});
+    const i64* ids = input<i64>(samples, "samples");
+    if (py::isinstance<py::array_t<u8>>(images))
+        return {input<u8>(images, "images"), output<u8>(out, "out"), PIXEL_UINT8, ids};
+    return {input<float>(images, "images"), output<float>(out, "out"), PIXEL_FLOAT32, ids};
+}
+
+i32 blend_code(const std::string& name) {
+    static const char* const names[] = {"replace", "max", "alpha", "add"};
+    for (i32 i = 0; i < 4; ++i)
+        if (name == names[i]) return i;
+    throw py::value_error("blend must be replace, max, alpha or add, not '" + name + "'");
+}
+
+void paste(const py::array& images, py::array out, const py::array& masks, const py::array& samples,
+           const py::array& pixels, const py::array& offsets, const py::array& heights, const py::array& widths,
+           u64 seed, std::pair<int, int> count, const std::string& blend, std::pair<int, int> weight, int feather,
+           py::array counts, int threads) {
+    const ImageBatch batch = image_batch(images, out, samples);
+    require_shape(masks, "masks", {images.shape(0), images.shape(1), images.shape(2)});
+    require_rank(offsets, "offsets", 1);
+    require_shape(heights, "heights", {offsets.shape(0)});
+    require_shape(widths, "widths", {offsets.shape(0)});
+    require_shape(counts, "counts", {images.shape(0)});
+    PasteParams p = {};
+    p.seed = seed;
+    p.height = images.shape(1);
+    p.width = images.shape(2);
+    p.pixels = input<u8>(pixels, "pixels");
+    p.offsets = input<i64>(offsets, "offsets");
+    p.heights = input<i32>(heights, "heights");
+    p.widths = input<i32>(widths, "widths");
+    p.patches = (i32)offsets.shape(0);
+    p.low_count = count.first;
+    p.high_count = count.second;
+    p.blend = blend_code(blend);
+    p.low_weight = weight.first;
+    p.high_weight = weight.second;
+    p.feather = feather;
+    if (count.first < 0 || count.first > count.second) throw py::value_error("count must be 0 <= low <= high");
+    if (weight.first < 0 || weight.first > weight.second || weight.second > 256 || feather < 0)
+        throw py::value_error("weight must be 0 <= low <= high <= 256, and feather >= 0");
+    if (p.patches == 0) throw py::value_error("the bank holds no patches");
+    for (i32 i = 0; i < p.patches; ++i)
+        if (p.heights[i] < 1 || p.widths[i] < 1 || p.offsets[i] < 0 ||
+            p.offsets[i] + (i64)p.heights[i] * p.widths[i] > (i64)pixels.size())
+            throw py::value_error("patch " + std::to_string(i) + " of the bank lies outside its pixels");
+    const u8* lungs = input<u8>(masks, "masks");
+    i32* pasted = output<i32>(counts, "counts");
+    const Kernels& k = kernels();
+    run(images.shape(0), threads,
+        [&](i64 first, i64 last) { return k.paste(p, batch, lungs, pasted, first, last); });
+}
+
+using WindowSizes = std::array<int, 4>;
+
+// sizes: lowest and highest height, lowest and highest width of a window; looked at only if there are windows.
+Windows windows(int count, const WindowSizes& sizes, const py::array& images) {
+    const bool fits = 1 <= sizes[0] && sizes[0] <= sizes[1] && sizes[1] <= images.shape(1) && 1 <= sizes[2] &&
+                      sizes[2] <= sizes[3] && sizes[3] <= images.shape(2);
+    if (count < 0 || (count > 0 && !fits))
+        throw py::value_error("window_count must be >= 0 and window_sizes 1 <= low <= high <= the image's sides");
+    return {count, sizes[0], sizes[1], sizes[2], sizes[3]};
+}
+
+void blur(const py::array& images, py::array out, const py::array& samples, const py::array& weights,
+          const py::array& weights_q8, u64 seed, int window_count, const WindowSizes& window_sizes, int threads) {
+    const ImageBatch batch = image_batch(images, out, samples);
+    require_rank(weights, "weights", 1);
+    require_shape(weights_q8, "weights_q8", {weights.shape(0)});
+    if (weights.shape(0) % 2 == 0) throw py::value_error("weights must be odd in number");
+    const BlurParams p = {seed,
+                          images.shape(1),
+                          images.shape(2),
+                          (i32)weights.shape(0),
+                          input<float>(weights, "weights"),
+                          input<i32>(weights_q8, "weights_q8"),
+                          windows(window_count, window_sizes, images)};
+    const Kernels& k = kernels();
+    run(images.shape(0), threads, [&](i64 first, i64 last) { return k.blur(p, batch, first, last); });
+}
+
+void shuffle(const py::array& images, py::array out, const py::array& samples, u64 seed, std::pair<int, int> grid,
+             int window_count, const WindowSizes& window_sizes, int threads) {
+    const ImageBatch batch = image_batch(images, out, samples);
+    if (window_count == 0 && (grid.first < 1 || grid.first > images.shape(1) || grid.second < 1 ||
+                              grid.second > images.shape(2)))
+        throw py::value_error("grid must have 1 to as many blocks along a side as the image has pixels");
+    const ShuffleParams p = {seed, images.shape(1), images.shape(2), grid.first, grid.second,
+                             windows(window_count, window_sizes, images)};
+    const Kernels& k = kernels();
+    run(images.shape(0), threads, [&](i64 first, i64 last) { return k.shuffle(p, batch, first, last); });
+}
+
+void candidates(const py::array& images, const py::array& image_ids, u64 seed, std::pair<int, int> patch,
+                u32 first_round, py::array out, int threads) {
+    require_rank(images, "images", 3);
+    require_shape(image_ids, "image_ids", {images.shape(0)});
+    require_rank(out, "out", 3);
+    const u32 rounds = (u32)out.shape(1);
+    require_shape(out, "out", {images.shape(0), (py::ssize_t)rounds, 5});
+    const i64 rows = images.shape(1), columns = images.shape(2);
+    if (patch.first < 1 || patch.first > patch.second || patch.second > rows || patch.second > columns)
+        throw py::value_error("patch must be 1 <= low <= high <= the image's sides");
+    const u8* grey = input<u8>(images, "images");
+    const i64* ids = input<i64>(image_ids, "image_ids");
+    i32* target = output<i32>(out, "out");
+    const Kernels& k = kernels();
+    run(images.shape(0), threads, [&](i64 first, i64 last) {
+        return k.candidates(seed, grey, ids, rows, columns, patch.first, patch.second, first_round, rounds, target,
+                            first, last);
+    });
+}
+
+py::array_t<u32> philox_words(u64 seed, i64 sample, u32 stream, u32 index) {
+    const Words words = philox(seed, (u64)sample, stream, index);
+    return py::array_t<u32>(4, words.w);
+}
+
+std::vector<std::pair<std::string, bool>> tier_table() {
+    std::vector<std::pair<std::string, bool>> table;
+    for (const Tier& tier : tiers()) table.emplace_back(tier.kernels->name, tier.supported);
+    return table;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, m) {
+    m.doc() = "Compiled CPU operations of plr_fast; call them through plr_fast, which validates and allocates.";
+    m.attr("__version__") = PLR_VERSION;
+    m.attr("compiler") = PLR_COMPILER;
+    using namespace py::literals;
+    m.def("noise", &noise, "out"_a, "samples"_a, "seed"_a, "cells"_a, "octaves"_a, "persistence"_a, "lacunarity"_a,
+          "tileable"_a, "format"_a, "threads"_a, "Fill out with one noise sample per id.");
+    m.def("paste", &paste, "images"_a, "out"_a, "masks"_a, "samples"_a, "pixels"_a, "offsets"_a, "heights"_a,
+          "widths"_a, "seed"_a, "count"_a, "blend"_a, "weight"_a, "feather"_a, "counts"_a, "threads"_a,
+          "Copy images to out and paste patches into the masked part; counts receives the patches per image.");
+    m.def("blur", &blur, "images"_a, "out"_a, "samples"_a, "weights"_a, "weights_q8"_a, "seed"_a, "window_count"_a,
+          "window_sizes"_a, "threads"_a, "Separable blur of whole images or of random windows.");
+    m.def("shuffle", &shuffle, "images"_a, "out"_a, "samples"_a, "seed"_a, "grid"_a, "window_count"_a,
+          "window_sizes"_a, "threads"_a, "Shuffle pixels inside grid blocks or random windows.");
+    m.def("candidates", &candidates, "images"_a, "image_ids"_a, "seed"_a, "patch"_a, "first_round"_a, "out"_a,
+          "threads"_a, "Grey sum, top, left, height, width of each candidate patch.");
+    m.def("philox", &philox_words, "seed"_a, "sample"_a, "stream"_a, "index"_a, "The four words of one counter value.");
+    m.def("tier", [] { return std::string(kernels().name); }, "Name of the instruction set in use.");
+    m.def("tiers", &tier_table, "Instruction sets in this build, best first, and whether this CPU has them.");
+    m.def("select_tier", &select_tier, "name"_a, "Use the instruction set of that name; '' for the best one.");
+}
+
+}  // namespace bind
+}  // namespace plr

@@ -1,0 +1,40 @@
+// The operations as the bindings call them: one table of functions per instruction set, chosen at run time.
+//
+// Every function works on samples [first, last) of a batch, may run on any thread, and never throws; it returns
+// STATUS_OK, or STATUS_NO_MEMORY when its scratch memory could not be had.
+#ifndef PLR_CPU_KERNELS_H
+#define PLR_CPU_KERNELS_H
+
+#include "../core/filters.h"
+#include "../core/lesions.h"
+#include "../core/half.h"
+#include "../core/noise.h"
+
+namespace plr {
+
+enum Status : int { STATUS_OK = 0, STATUS_NO_MEMORY = 1 };
+
+enum PixelType : i32 { PIXEL_UINT8 = 0, PIXEL_FLOAT32 = 1 };
+
+// Images of a batch, contiguous; `source` and `target` may be the same memory.
+struct ImageBatch {
+    const void* source;
+    void* target;
+    PixelType pixel;
+    const i64* samples;  // [batch] sample ids
+};
+
+struct Kernels {
+    const char* name;
+    int (*noise)(const NoiseParams&, void* out, const i64* samples, i64 first, i64 last);
+    int (*paste)(const PasteParams&, const ImageBatch&, const u8* masks, i32* counts, i64 first, i64 last);
+    int (*blur)(const BlurParams&, const ImageBatch&, i64 first, i64 last);
+    int (*shuffle)(const ShuffleParams&, const ImageBatch&, i64 first, i64 last);
+    // out: int32 [image][round][5] = sum of grey, top, left, height, width of each candidate patch
+    int (*candidates)(u64 seed, const u8* images, const i64* image_ids, i64 rows, i64 columns, i32 low, i32 high,
+                      u32 first_round, u32 rounds, i32* out, i64 first, i64 last);
+};
+
+}  // namespace plr
+
+#endif

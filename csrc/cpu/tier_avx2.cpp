@@ -1,0 +1,2 @@
+#define PLR_TIER avx2
+#include "kernels.inl"

@@ -1,0 +1,2 @@
+#define PLR_TIER avx512
+#include "kernels.inl"

@@ -1,0 +1,2 @@
+#define PLR_TIER baseline
+#include "kernels.inl"

@@ -1,0 +1,82 @@
+"""The compiled C++ backend: hands checked arrays to ``plr_fast._native``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plr_fast import _native
+
+from .specs import (
+    BlurSpec,
+    ImageArray,
+    Int32Array,
+    Int64Array,
+    NoiseSpec,
+    PasteSpec,
+    PatchBank,
+    ShuffleSpec,
+    Uint8Array,
+    Windows,
+)
+
+__all__ = ["blur", "candidates", "describe", "noise", "paste", "shuffle"]
+
+
+def describe() -> str:
+    """Return the compiler and the instruction set in use, for :func:`plr_fast.backends`."""
+    text = f"compiled C++ by {_native.compiler}"
+    try:
+        tier = _native.tier()
+    except ValueError as error:  # PLR_FAST_ISA names something this machine lacks
+        return f"{text}; {error}"
+    others = [name for name, supported in _native.tiers() if supported and name != tier]
+    return f"{text}, instruction set {tier} (also here: {', '.join(others) or 'none'})"
+
+
+def noise(out: np.ndarray, samples: Int64Array, spec: NoiseSpec, threads: int) -> None:
+    _native.noise(
+        out, samples, spec.seed, spec.cells, spec.octaves, spec.persistence, spec.lacunarity, spec.tileable,
+        spec.format, threads,
+    )  # fmt: skip
+
+
+def candidates(
+    images: Uint8Array,
+    image_ids: Int64Array,
+    seed: int,
+    patch: tuple[int, int],
+    first_round: int,
+    out: Int32Array,
+    threads: int,
+) -> None:
+    _native.candidates(images, image_ids, seed, patch, first_round, out, threads)
+
+
+def paste(
+    images: ImageArray,
+    out: ImageArray,
+    masks: Uint8Array,
+    samples: Int64Array,
+    bank: PatchBank,
+    spec: PasteSpec,
+    counts: Int32Array,
+    threads: int,
+) -> None:
+    _native.paste(
+        images, out, masks, samples, bank.pixels, bank.offsets, bank.heights, bank.widths, spec.seed, spec.count,
+        spec.blend, spec.weight, spec.feather, counts, threads,
+    )  # fmt: skip
+
+
+def blur(images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpec, threads: int) -> None:
+    count, sizes = _windows(spec.windows)
+    _native.blur(images, out, samples, spec.weights, spec.weights_q8, spec.seed, count, sizes, threads)
+
+
+def shuffle(images: ImageArray, out: ImageArray, samples: Int64Array, spec: ShuffleSpec, threads: int) -> None:
+    count, sizes = _windows(spec.windows)
+    _native.shuffle(images, out, samples, spec.seed, spec.grid, count, sizes, threads)
+
+
+def _windows(windows: Windows) -> tuple[int, tuple[int, int, int, int]]:
+    return windows.count, (*windows.height, *windows.width)

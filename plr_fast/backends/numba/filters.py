@@ -1,0 +1,181 @@
+"""Gaussian blur and local shuffle in Numba; the twin of ``csrc/core/filters.h`` and the loops over it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..specs import BlurSpec, ImageArray, Int64Array, ShuffleSpec
+from ..threads import for_each_range
+from .core import (
+    STREAM_BLUR_WINDOW,
+    STREAM_SHUFFLE_BLOCK,
+    STREAM_SHUFFLE_INSIDE,
+    STREAM_SHUFFLE_WINDOW,
+    fisher_yates,
+    fma,
+    jit,
+    philox,
+    random_box,
+    substream,
+)
+
+
+@jit
+def reflect_101(i, n):
+    if n == 1:
+        return 0
+    period = 2 * n - 2
+    i %= period  # Python's sign rule: never negative
+    return i if i < n else period - i
+
+
+@jit
+def blur_rows_float(image, weights, rows, padded):
+    """The pass along x of a whole image, float32."""
+    width, half = image.shape[1], weights.shape[0] // 2
+    for y in range(image.shape[0]):
+        for x in range(width + 2 * half):
+            padded[x] = image[y, reflect_101(x - half, width)]
+        row = rows[y]
+        for x in range(width):
+            row[x] = weights[0] * padded[x]
+        for t in range(1, weights.shape[0]):
+            for x in range(width):
+                row[x] = fma(weights[t], padded[x + t], row[x])
+
+
+@jit
+def blur_rows_u8(image, weights, rows, padded):
+    """The pass along x of a whole image, uint8 into int32."""
+    width, half = image.shape[1], weights.shape[0] // 2
+    for y in range(image.shape[0]):
+        for x in range(width + 2 * half):
+            padded[x] = image[y, reflect_101(x - half, width)]
+        row = rows[y]
+        for x in range(width):
+            row[x] = weights[0] * padded[x]
+        for t in range(1, weights.shape[0]):
+            for x in range(width):
+                row[x] += weights[t] * padded[x + t]
+
+
+@jit
+def blur_box_float(rows, weights, out, top, left, height, width, total):
+    """The pass along y inside a box, float32."""
+    half = weights.shape[0] // 2
+    for y in range(top, top + height):
+        for t in range(weights.shape[0]):
+            row = rows[reflect_101(y + t - half, rows.shape[0])]
+            for x in range(left, left + width):
+                total[x] = weights[t] * row[x] if t == 0 else fma(weights[t], row[x], total[x])
+        for x in range(left, left + width):
+            out[y, x] = total[x]
+
+
+@jit
+def blur_box_u8(rows, weights, out, top, left, height, width, total):
+    """The pass along y inside a box, int32 back to uint8, halves upwards."""
+    half = weights.shape[0] // 2
+    for y in range(top, top + height):
+        for x in range(left, left + width):
+            total[x] = 32768
+        for t in range(weights.shape[0]):
+            row = rows[reflect_101(y + t - half, rows.shape[0])]
+            for x in range(left, left + width):
+                total[x] += weights[t] * row[x]
+        for x in range(left, left + width):
+            out[y, x] = np.uint8(total[x] >> 16)
+
+
+@jit
+def draw_window(seed, sample, stream, number, height, width, rows, columns):
+    words = philox(seed, sample, stream, number)
+    return random_box(words, height[0], height[1], width[0], width[1], rows, columns)
+
+
+def blur(images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpec, threads: int) -> None:
+    floating = images.dtype == np.float32
+    weights = spec.weights if floating else spec.weights_q8
+    along_x = blur_rows_float if floating else blur_rows_u8
+    along_y = blur_box_float if floating else blur_box_u8
+    height, width = images.shape[1:]
+    windows = spec.windows
+    seed = np.uint64(spec.seed)
+
+    def work(first: int, last: int) -> None:
+        kind = np.float32 if floating else np.int32
+        rows = np.empty((height, width), kind)
+        padded = np.empty(width + len(weights) - 1, kind)
+        total = np.empty(width, kind)
+        for n in range(first, last):
+            along_x(images[n], weights, rows, padded)
+            if windows.count == 0:
+                along_y(rows, weights, out[n], 0, 0, height, width, total)
+                continue
+            if not np.shares_memory(out, images):
+                out[n] = images[n]
+            for number in range(windows.count):
+                box = draw_window(
+                    seed, samples[n], STREAM_BLUR_WINDOW, number, windows.height, windows.width, height, width
+                )
+                along_y(rows, weights, out[n], *box, total)
+
+    for_each_range(len(images), threads, work)
+
+
+@jit
+def shuffle_box(source, target, top, left, height, width, seed, sample, stream, held):
+    """Shuffle the pixels of a box: read from ``source``, written to ``target``."""
+    i = 0
+    for y in range(top, top + height):
+        for x in range(left, left + width):
+            held[i] = source[y, x]
+            i += 1
+    fisher_yates(seed, sample, stream, held, height * width)
+    i = 0
+    for y in range(top, top + height):
+        for x in range(left, left + width):
+            target[y, x] = held[i]
+            i += 1
+
+
+@jit
+def shuffle_grid(source, target, grid, seed, sample, held):
+    rows, columns = source.shape
+    for by in range(grid[0]):
+        top = by * rows // grid[0]
+        height = (by + 1) * rows // grid[0] - top
+        for bx in range(grid[1]):
+            left = bx * columns // grid[1]
+            width = (bx + 1) * columns // grid[1] - left
+            stream = substream(STREAM_SHUFFLE_BLOCK, by * grid[1] + bx)
+            shuffle_box(source, target, top, left, height, width, seed, sample, stream, held)
+
+
+@jit
+def shuffle_windows(source, target, count, height, width, seed, sample, held):
+    rows, columns = source.shape
+    for number in range(count):
+        box = draw_window(seed, sample, STREAM_SHUFFLE_WINDOW, number, height, width, rows, columns)
+        stream = substream(STREAM_SHUFFLE_INSIDE, number)
+        shuffle_box(source, target, box[0], box[1], box[2], box[3], seed, sample, stream, held)
+
+
+def shuffle(images: ImageArray, out: ImageArray, samples: Int64Array, spec: ShuffleSpec, threads: int) -> None:
+    windows = spec.windows
+    seed = np.uint64(spec.seed)
+
+    def work(first: int, last: int) -> None:
+        held = np.empty(images[0].size, images.dtype)
+        for n in range(first, last):
+            if windows.count == 0:
+                shuffle_grid(images[n], out[n], spec.grid, seed, samples[n], held)
+                continue
+            source = images[n]
+            if np.shares_memory(out, images):
+                source = source.copy()  # windows always take the original pixels
+            else:
+                out[n] = source
+            shuffle_windows(source, out[n], windows.count, windows.height, windows.width, seed, samples[n], held)
+
+    for_each_range(len(images), threads, work)

@@ -1,0 +1,133 @@
+"""What an operation is asked to do, once the public functions have checked it: the contract between ops and backends.
+
+A backend is a module with the functions of :class:`Backend`. All get NumPy arrays that are allocated, C-contiguous
+unless said otherwise, of the right dtype and shape; all write into ``out`` and return nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+NoiseFormat = Literal["float32", "float16", "bfloat16", "fixed", "minmax"]
+Blend = Literal["replace", "max", "alpha", "add"]
+
+MAX_OCTAVES = 24
+LATTICE_PERIOD = 256
+
+Int64Array = NDArray[np.int64]
+Int32Array = NDArray[np.int32]
+Uint8Array = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+ImageArray = Uint8Array | Float32Array
+
+
+@dataclass(frozen=True)
+class NoiseSpec:
+    """Octave noise: see ``csrc/core/noise.h`` for the scheme and the meaning of each number."""
+
+    seed: int
+    cells: tuple[float, float, float]  # z, y, x of the first octave; z is unused in the plane
+    octaves: int
+    persistence: float
+    lacunarity: float
+    tileable: bool
+    format: NoiseFormat
+
+
+@dataclass(frozen=True)
+class PatchBank:
+    """Packed patches: ``pixels[offsets[i] : offsets[i] + heights[i] * widths[i]]`` is patch i, row by row."""
+
+    pixels: Uint8Array  # (total,)
+    offsets: Int64Array  # (patches,)
+    heights: Int32Array  # (patches,)
+    widths: Int32Array  # (patches,)
+
+
+@dataclass(frozen=True)
+class PasteSpec:
+    """Pasting: ``count`` and ``weight`` are ranges with both ends included; weights are in 1/256."""
+
+    seed: int
+    count: tuple[int, int]
+    blend: Blend
+    weight: tuple[int, int]
+    feather: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Random windows of blur and shuffle; ``count`` 0 means the whole image. Sizes include both ends."""
+
+    count: int
+    height: tuple[int, int]
+    width: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class BlurSpec:
+    """Separable blur with ``weights`` (float32, sum 1) or, for uint8 images, ``weights_q8`` (int32, sum 256)."""
+
+    seed: int
+    weights: Float32Array
+    weights_q8: Int32Array
+    windows: Windows
+
+
+@dataclass(frozen=True)
+class ShuffleSpec:
+    """Pixel shuffling inside the blocks of ``grid`` (rows, columns), or inside windows if there are any."""
+
+    seed: int
+    grid: tuple[int, int]
+    windows: Windows
+
+
+class Backend(Protocol):
+    """The functions every backend module has, with exactly these parameters (a test compares them)."""
+
+    def noise(self, out: np.ndarray, samples: Int64Array, spec: NoiseSpec, threads: int) -> None:
+        """Fill ``out`` (B, H, W) or (B, D, H, W), any strides with contiguous rows, one sample per id.
+
+        ``out`` is float32, float16, uint16 (holding bfloat16) or uint8, as ``spec.format`` says.
+        """
+
+    def candidates(
+        self,
+        images: Uint8Array,
+        image_ids: Int64Array,
+        seed: int,
+        patch: tuple[int, int],
+        first_round: int,
+        out: Int32Array,
+        threads: int,
+    ) -> None:
+        """Fill ``out`` (images, rounds, 5) with grey sum, top, left, height, width of each candidate patch."""
+
+    def paste(
+        self,
+        images: ImageArray,
+        out: ImageArray,
+        masks: Uint8Array,
+        samples: Int64Array,
+        bank: PatchBank,
+        spec: PasteSpec,
+        counts: Int32Array,
+        threads: int,
+    ) -> None:
+        """Copy ``images`` (B, H, W) to ``out`` (may be the same memory) and paste into the masked part.
+
+        ``counts`` (B,) receives the number of patches per image; 0 where the mask is empty.
+        """
+
+    def blur(self, images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpec, threads: int) -> None:
+        """Blur ``images`` (B, H, W) into ``out`` (may be the same memory)."""
+
+    def shuffle(
+        self, images: ImageArray, out: ImageArray, samples: Int64Array, spec: ShuffleSpec, threads: int
+    ) -> None:
+        """Shuffle pixels of ``images`` (B, H, W) into ``out`` (may be the same memory)."""

@@ -1,0 +1,10 @@
+"""The operations: noise, lesion bank, pasting, blur, shuffle. Light to import (NumPy and torch only)."""
+
+from __future__ import annotations
+
+from .bank import LesionBank
+from .filters import gaussian_blur, local_shuffle
+from .noise import perlin_noise
+from .paste import PasteInfo, paste_lesions
+
+__all__ = ["LesionBank", "PasteInfo", "gaussian_blur", "local_shuffle", "paste_lesions", "perlin_noise"]

@@ -1,0 +1,229 @@
+"""Checks shared by the operations: arguments in, arrays and plain numbers out, messages that name the argument."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from ..backends.specs import ImageArray, Int64Array, Uint8Array, Windows
+
+Array = torch.Tensor | np.ndarray
+Images = TypeVar("Images", torch.Tensor, np.ndarray)
+
+LARGEST_SIDE = 2**31 - 1
+
+
+def integer(value: object, name: str, low: int, high: int) -> int:
+    """Return ``value`` as an int in low..high; NumPy integers count, booleans and floats do not."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be {low}..{high}, not {value}")
+    return int(value)
+
+
+def number(value: object, name: str, low: float, high: float) -> float:
+    """Return ``value`` as a finite float in low..high."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ValueError(f"{name} must be a finite number in {low:g}..{high:g}, not {value}")
+    return float(value)
+
+
+def pair(value: object, name: str, low: int, high: int) -> tuple[int, int]:
+    """Return a range as (first, last): a number n means (n, n), a pair is taken as it is."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ValueError(f"{name} must be a number or a pair (low, high), not {len(value)} values")
+        first, last = (integer(v, name, low, high) for v in value)
+    else:
+        first = last = integer(value, name, low, high)
+    if first > last:
+        raise ValueError(f"{name} must be (low, high) with low <= high, not ({first}, {last})")
+    return first, last
+
+
+def choice(value: object, name: str, choices: Iterable[str]) -> str:
+    """Return ``value`` if it is one of ``choices``."""
+    if value not in (known := tuple(choices)):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
+    return str(value)
+
+
+def seed_value(value: object) -> int:
+    """Return a seed: an integer in 0..2^64-1."""
+    return integer(value, "seed", 0, 2**64 - 1)
+
+
+def sample_ids(samples: object, batch: int) -> Int64Array:
+    """Return the ids of ``batch`` samples as int64; ``None`` means 0..batch-1."""
+    if samples is None:
+        return np.arange(batch, dtype=np.int64)
+    if isinstance(samples, torch.Tensor):
+        samples = samples.detach().cpu().numpy()
+    if isinstance(samples, np.ndarray):
+        if samples.dtype.kind not in "iu" and samples.size:
+            raise TypeError(f"samples must be integers, not {samples.dtype}")
+        values: object = samples.tolist() if samples.dtype == np.uint64 else samples
+    elif isinstance(samples, Iterable):
+        try:
+            values = [operator.index(value) for value in samples]
+        except TypeError as error:
+            raise TypeError(f"samples must be integers: {error}") from None
+    else:
+        raise TypeError(f"samples must be a sequence of integers, not {type(samples).__name__}")
+    try:
+        ids = np.array(values, dtype=np.int64)
+    except OverflowError:
+        raise ValueError("samples must lie in -2^63..2^63-1") from None
+    if ids.shape != (batch,):
+        raise ValueError(f"samples must hold one id for each of the {batch} samples, not shape {ids.shape}")
+    return ids
+
+
+def require_cpu(device: object, name: str) -> None:
+    """Refuse devices that no backend in this package serves."""
+    try:
+        kind = torch.device(device if device is not None else "cpu").type  # type: ignore[call-overload]
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{name} is not a device: {error}") from None
+    if kind != "cpu":
+        raise ValueError(f"{name} is on {device}, but the operations of this version run on the CPU: pass CPU tensors")
+
+
+def require_memory(size: int, what: str) -> None:
+    """Refuse what this machine could never hold, before it is tried.
+
+    Raises:
+        MemoryError: ``size`` bytes are more than the machine, or its cgroup, has.
+    """
+    total = machine_memory()
+    if size > total:
+        raise MemoryError(
+            f"{what} needs {size / 2**30:,.1f} GiB, but this machine has {total / 2**30:,.1f} GiB: "
+            "make fewer or smaller samples at a time"
+        )
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory this process could ever have: the machine's, cut by a cgroup limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images as the backends want them: (B, H, W), C-contiguous, uint8 or float32, on the CPU."""
+
+    array: ImageArray
+    original: Array
+
+    def like_original(self, result: np.ndarray) -> Array:
+        """Return ``result`` (B, H, W) in the shape and kind (torch or NumPy) that the caller passed."""
+        shaped = result.reshape(self.original.shape)
+        return torch.from_numpy(shaped) if isinstance(self.original, torch.Tensor) else shaped
+
+
+def cpu_array(value: Array, name: str) -> np.ndarray:
+    """Return a tensor or array as a NumPy view."""
+    if isinstance(value, torch.Tensor):
+        require_cpu(value.device, name)
+        if value.dtype in (torch.bfloat16,) or value.is_sparse or value.is_quantized:
+            raise TypeError(f"{name} must be a dense tensor of a dtype that NumPy has, not {value.dtype}")
+        return value.detach().numpy()
+    if isinstance(value, np.ndarray):
+        return value
+    raise TypeError(f"{name} must be a torch tensor or a NumPy array, not {type(value).__name__}")
+
+
+def planes(array: np.ndarray, name: str) -> np.ndarray:
+    """Return (B, H, W) of an array (B, H, W) or (B, 1, H, W)."""
+    if array.ndim == 4 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 3:
+        raise ValueError(f"{name} must have shape (B, H, W) or (B, 1, H, W), not {array.shape}")
+    if 0 in array.shape[1:]:
+        raise ValueError(f"{name} must have at least one pixel, not shape {array.shape}")
+    return array
+
+
+def image_batch(images: Array, name: str = "images", *, check: bool = True) -> Batch:
+    """Return checked images; non-contiguous ones are copied once.
+
+    Raises:
+        TypeError: not a tensor or array, or neither uint8 nor float32.
+        ValueError: wrong rank or device; with ``check``, float images that hold NaN or leave [0, 1].
+    """
+    array = planes(cpu_array(images, name), name)
+    if array.dtype not in (np.uint8, np.float32):
+        raise TypeError(f"{name} must be uint8 or float32, not {array.dtype}: convert them first")
+    if check and array.dtype == np.float32 and array.size:
+        # aminmax passes NaN on, so one pass finds both.
+        low, high = (float(v) for v in torch.aminmax(torch.from_numpy(array)))
+        if math.isnan(low) or math.isnan(high):
+            bad = np.isnan(array).any(axis=(1, 2)).nonzero()[0]
+            raise ValueError(f"{name} contain NaN (in image {', '.join(map(str, bad[:5]))}): clean them first")
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{name} range from {low:g} to {high:g}, but float32 images must lie in [0, 1]: scale them first "
+                "(or pass check=False if this is meant)"
+            )
+    return Batch(np.ascontiguousarray(array), images)
+
+
+def mask_batch(masks: Array, shape: tuple[int, ...], name: str = "masks") -> Uint8Array:
+    """Return masks as uint8 (B, H, W), non-zero = inside.
+
+    Raises:
+        TypeError: neither bool nor uint8.
+        ValueError: another shape than the images.
+    """
+    array = planes(cpu_array(masks, name), name)
+    if array.dtype not in (np.bool_, np.uint8):
+        raise TypeError(f"{name} must be bool or uint8, not {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the shape of the images, {shape}, not {array.shape}")
+    return np.ascontiguousarray(array).view(np.uint8)
+
+
+def output_for(batch: Batch, out: Array | None) -> ImageArray:
+    """Return the array to write to: ``out`` checked, or a new one."""
+    if out is None:
+        return np.empty_like(batch.array)
+    array = planes(cpu_array(out, "out"), "out")
+    if array.shape != batch.array.shape or array.dtype != batch.array.dtype:
+        raise ValueError(
+            f"out must have shape {batch.array.shape} and dtype {batch.array.dtype} like the images, "
+            f"not {array.shape} and {array.dtype}"
+        )
+    if not array.flags.c_contiguous:
+        raise ValueError("out must be contiguous")
+    if not array.flags.writeable:
+        raise ValueError("out must be writeable")
+    if np.shares_memory(array, batch.array) and array.ctypes.data != batch.array.ctypes.data:
+        raise ValueError("out overlaps the images in part: pass the images themselves or another buffer")
+    return array
+
+
+def window_ranges(count: object, size: object, shape: tuple[int, int]) -> Windows:
+    """Return random windows; each side is 1 to a tenth of the image's unless ``size`` (low, high) says else."""
+    n = 0 if count is None else integer(count, "windows", 1, 2**24 - 1)
+    if size is None:
+        return Windows(n, (1, max(1, shape[0] // 10)), (1, max(1, shape[1] // 10)))
+    low, high = pair(size, "window", 1, LARGEST_SIDE)
+    if high > min(shape):
+        raise ValueError(f"window must fit into the image, {shape[0]} x {shape[1]}, not be up to {high} pixels")
+    return Windows(n, (low, high), (low, high))

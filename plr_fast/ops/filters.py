@@ -1,0 +1,136 @@
+"""The paper's two other corruptions: Gaussian blur (PLR-G) and local pixel shuffling (PLR-L)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+import torch
+
+from ..backends import active_backend, get_num_threads
+from ..backends.specs import BlurSpec, Float32Array, Int32Array, ShuffleSpec
+from .arguments import (
+    LARGEST_SIDE,
+    Images,
+    image_batch,
+    integer,
+    number,
+    output_for,
+    sample_ids,
+    seed_value,
+    window_ranges,
+)
+
+_LARGEST_KERNEL = 63
+
+
+def gaussian_blur(
+    images: Images,
+    *,
+    size: int = 5,
+    sigma: float = 0.0,
+    windows: int | None = None,
+    window: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    samples: Iterable[int] | torch.Tensor | None = None,
+    out: Images | None = None,
+    check: bool = True,
+) -> Images:
+    """Blur each image with a Gaussian kernel, as PLR-G does (paper III.B: 5 x 5, sigma 0).
+
+    Borders are mirrored without repeating the border pixel, as OpenCV does. uint8 images are blurred with weights
+    rounded to 1/256, so the result can differ from the exact one by a grey level.
+
+    Args:
+        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch or NumPy, on the CPU.
+        size: side of the kernel, odd, 1..63.
+        sigma: standard deviation in pixels; 0 takes OpenCV's rule 0.3 * ((size - 1) / 2 - 1) + 0.8, i.e. 1.1 for 5.
+        windows: blur only this many random windows of each image (the paper speaks of 500); default the whole image.
+        window: side of the windows in pixels, or a range; default 1 to a tenth of the image's side.
+        seed: 0..2^64-1; matters with ``windows`` only.
+        samples: ids of the samples, one per image; default 0..B-1.
+        out: where to write, like ``images``; may be ``images`` itself.
+        check: look for NaN and values outside [0, 1] in float images first.
+
+    Returns:
+        The blurred images, same kind, shape and dtype as ``images`` (``out`` itself if given).
+
+    Raises:
+        TypeError, ValueError: wrong kind, rank, dtype, device or range.
+    """
+    batch = image_batch(images, check=check)
+    size = integer(size, "size", 1, _LARGEST_KERNEL)
+    if size % 2 == 0:
+        raise ValueError(f"size must be odd, not {size}")
+    weights, weights_q8 = gaussian_kernel(size, number(sigma, "sigma", 0.0, 1e3))
+    height, width = batch.array.shape[1:]
+    spec = BlurSpec(seed_value(seed), weights, weights_q8, window_ranges(windows, window, (height, width)))
+    ids = sample_ids(samples, len(batch.array))
+    target = output_for(batch, out)
+    active_backend().blur(batch.array, target, ids, spec, get_num_threads())
+    return cast(Images, out if out is not None else batch.like_original(target))
+
+
+@lru_cache(maxsize=32)
+def gaussian_kernel(size: int, sigma: float) -> tuple[Float32Array, Int32Array]:
+    """Return the weights of a kernel as float32 with sum 1, and as integers with sum 256."""
+    if sigma == 0:
+        sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+    half = size // 2
+    raw = [math.exp(-((i - half) ** 2) / (2 * sigma * sigma)) for i in range(size)]
+    exact = np.array(raw) / math.fsum(raw)
+    q8 = np.floor(exact * 256 + 0.5).astype(np.int32)
+    q8[half] += 256 - q8.sum()  # what rounding lost or gained goes to the centre
+    weights = exact.astype(np.float32)
+    weights.flags.writeable = q8.flags.writeable = False
+    return weights, q8
+
+
+def local_shuffle(
+    images: Images,
+    *,
+    grid: int | tuple[int, int] = 10,
+    windows: int | None = None,
+    window: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    samples: Iterable[int] | torch.Tensor | None = None,
+    out: Images | None = None,
+    check: bool = True,
+) -> Images:
+    """Shuffle the pixels inside each block of a grid, as PLR-L does (paper III.B: 100 blocks), or inside windows.
+
+    Args:
+        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch or NumPy, on the CPU.
+        grid: blocks along each side, or (rows, columns); sides that do not divide give blocks that differ by a pixel.
+        windows: instead of the grid, shuffle inside this many random windows, each filled from the original image
+            (Models Genesis' way; the paper speaks of 1000).
+        window: side of the windows in pixels, or a range; default 1 to a tenth of the image's side.
+        seed: 0..2^64-1.
+        samples: ids of the samples, one per image; default 0..B-1.
+        out: where to write, like ``images``; may be ``images`` itself.
+        check: look for NaN and values outside [0, 1] in float images first.
+
+    Returns:
+        The shuffled images, same kind, shape and dtype as ``images`` (``out`` itself if given).
+
+    Raises:
+        TypeError, ValueError: wrong kind, rank, dtype, device or range.
+    """
+    batch = image_batch(images, check=check)
+    height, width = batch.array.shape[1:]
+    blocks = grid if isinstance(grid, (tuple, list)) else (grid, grid)
+    if len(blocks) != 2:
+        raise ValueError(f"grid must be one number or (rows, columns), not {len(blocks)} values")
+    rows, columns = (integer(n, "grid", 1, LARGEST_SIDE) for n in blocks)
+    if windows is None and (rows > height or columns > width):
+        raise ValueError(f"grid has {rows} x {columns} blocks, more than the image has pixels ({height} x {width})")
+    if rows * columns >= 2**24:
+        raise ValueError(f"grid must have fewer than 2^24 blocks, not {rows} x {columns}")
+    spec = ShuffleSpec(seed_value(seed), (rows, columns), window_ranges(windows, window, (height, width)))
+    ids = sample_ids(samples, len(batch.array))
+    target = output_for(batch, out)
+    active_backend().shuffle(batch.array, target, ids, spec, get_num_threads())
+    return cast(Images, out if out is not None else batch.like_original(target))

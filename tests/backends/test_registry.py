@@ -1,0 +1,84 @@
+"""Which backend runs: the choice, its reasons, and the errors of asking for what is not there."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import plr_fast
+from plr_fast.backends import get_backend, registry
+from plr_fast.backends.specs import Backend
+
+OPERATIONS = [name for name, value in vars(Backend).items() if inspect.isfunction(value) and not name.startswith("_")]
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("name", ["native", "numba", "reference"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_backends_have_the_same_signatures(name: str, operation: str) -> None:
+    if name == "native":
+        pytest.importorskip("plr_fast._native")
+    assert inspect.signature(getattr(get_backend(name), operation)) == inspect.signature(
+        getattr(Backend, operation)
+    ).replace(parameters=list(inspect.signature(getattr(Backend, operation)).parameters.values())[1:])
+
+
+def test_unknown_backend_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"unknown backend 'cuda9'; choose one of native, numba"):
+        plr_fast.use_backend("cuda9")
+
+
+def test_missing_backend_is_an_error_that_names_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plr_fast._native", None)
+    monkeypatch.delattr(plr_fast, "_native", raising=False)
+    monkeypatch.delitem(sys.modules, "plr_fast.backends.native", raising=False)
+    registry._load.cache_clear()
+    try:
+        with pytest.raises(plr_fast.BackendUnavailableError, match="C\\+\\+17 compiler"):
+            plr_fast.use_backend("native")
+        rows = {info.name: info for info in plr_fast.backends()}
+        assert not rows["native"].available
+        assert rows["numba"].active, "without the extension, Numba is chosen"
+        assert "compiler" in rows["native"].detail
+    finally:
+        monkeypatch.undo()
+        registry._load.cache_clear()
+
+
+def test_reference_is_never_chosen_by_itself() -> None:
+    assert plr_fast.backends()[-1].name == "reference"
+    assert not plr_fast.backends()[-1].active
+
+
+def test_environment_variable_chooses() -> None:
+    code = "import plr_fast; print([b.name for b in plr_fast.backends() if b.active])"
+    assert run(code, PLR_FAST_BACKEND="numba").stdout.strip() == "['numba']"
+    failed = run("import plr_fast; plr_fast.perlin_noise((1, 4, 4))", PLR_FAST_BACKEND="fortran")
+    assert failed.returncode != 0
+    assert "unknown backend 'fortran'" in failed.stderr
+
+
+def test_instruction_set_can_be_pinned() -> None:
+    pytest.importorskip("plr_fast._native")
+    code = "import plr_fast; from plr_fast import _native; print(_native.tier())"
+    assert run(code, PLR_FAST_ISA="baseline").stdout.strip() == "baseline"
+    failed = run("import plr_fast; plr_fast.perlin_noise((1, 4, 4))", PLR_FAST_ISA="mmx")
+    assert "unknown instruction set 'mmx': this build has" in failed.stderr
+
+
+def test_import_is_light() -> None:
+    code = "import sys, plr_fast, plr_fast.ops; print(sorted(m for m in sys.modules if '.' not in m))"
+    loaded = eval(run(code).stdout)
+    heavy = {"numba", "scipy", "skimage", "sklearn", "lightning_fabric", "matplotlib", "tyro", "pandas", "torchvision"}
+    assert not heavy.intersection(loaded), "import plr_fast loads only NumPy and torch"
