@@ -159,7 +159,7 @@ class LesionBank(Sequence[Uint8Array]):
             DataError: the file is damaged, is no bank, or was written by a newer version.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as raw_file, np.load(raw_file, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 if header["format_version"] > FORMAT_VERSION:
                     raise DataError(f"{path} was written by plr_fast {header['plr_fast']}, newer than this: upgrade")

@@ -25,6 +25,14 @@ from .arguments import (
 )
 
 _LARGEST_KERNEL = 63
+# What OpenCV uses for sigma 0 at these sizes, in 1/256, instead of its formula.
+_OPENCV_KERNELS = {
+    1: (256,),
+    3: (64, 128, 64),
+    5: (16, 64, 96, 64, 16),
+    7: (8, 28, 56, 72, 56, 28, 8),
+    9: (4, 13, 30, 51, 60, 51, 30, 13, 4),
+}
 
 
 def gaussian_blur(
@@ -47,7 +55,9 @@ def gaussian_blur(
     Args:
         images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch or NumPy, on the CPU.
         size: side of the kernel, odd, 1..63.
-        sigma: standard deviation in pixels; 0 takes OpenCV's rule 0.3 * ((size - 1) / 2 - 1) + 0.8, i.e. 1.1 for 5.
+        sigma: standard deviation in pixels. 0 (the paper's) means what it means to OpenCV: a fixed kernel up to size 9,
+            binomial (1, 4, 6, 4, 1) / 16 for 5; beyond, sigma = 0.3 * ((size - 1) / 2 - 1) + 0.8. That formula would
+            give 1.1 for 5: pass it to get it.
         windows: blur only this many random windows of each image (the paper speaks of 500); default the whole image.
         window: side of the windows in pixels, or a range; default 1 to a tenth of the image's side.
         seed: 0..2^64-1; matters with ``windows`` only.
@@ -77,13 +87,16 @@ def gaussian_blur(
 @lru_cache(maxsize=32)
 def gaussian_kernel(size: int, sigma: float) -> tuple[Float32Array, Int32Array]:
     """Return the weights of a kernel as float32 with sum 1, and as integers with sum 256."""
-    if sigma == 0:
-        sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
     half = size // 2
-    raw = [math.exp(-((i - half) ** 2) / (2 * sigma * sigma)) for i in range(size)]
-    exact = np.array(raw) / math.fsum(raw)
-    q8 = np.floor(exact * 256 + 0.5).astype(np.int32)
-    q8[half] += 256 - q8.sum()  # what rounding lost or gained goes to the centre
+    if sigma == 0 and size in _OPENCV_KERNELS:
+        exact = np.array(_OPENCV_KERNELS[size]) / 256
+    else:
+        sigma = sigma or 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+        raw = [math.exp(-((i - half) ** 2) / (2 * sigma * sigma)) for i in range(size)]
+        exact = np.array(raw) / math.fsum(raw)
+    # Rounding the running sum spreads the error: no weight is off by more than 1/256, and the sum stays exact.
+    side = np.diff(np.floor(np.cumsum(exact[:half]) * 256 + 0.5), prepend=0)
+    q8 = np.concatenate([side, [256 - 2 * side.sum()], side[::-1]]).astype(np.int32)
     weights = exact.astype(np.float32)
     weights.flags.writeable = q8.flags.writeable = False
     return weights, q8

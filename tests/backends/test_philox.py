@@ -1,4 +1,4 @@
-"""Philox against the vectors its authors publish (Random123, kat_vectors), and the compiled one against the reference."""
+"""Philox against the vectors that its authors publish (Random123, kat_vectors), and compiled against reference."""
 
 from __future__ import annotations
 

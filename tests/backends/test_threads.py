@@ -80,7 +80,9 @@ def test_process_ends_while_threads_sleep() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-1, ValueError), (4096, ValueError), (2.0, TypeError), (True, TypeError)])
+@pytest.mark.parametrize(
+    ("n", "error"), [(0, ValueError), (-1, ValueError), (4096, ValueError), (2.0, TypeError), (True, TypeError)]
+)
 def test_bad_numbers(n: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="n must be"):
         plr_fast.set_num_threads(n)  # type: ignore[arg-type]

@@ -50,7 +50,9 @@ def test_equals_the_textbook(backend: str, setting: dict[str, Any]) -> None:
         torch.testing.assert_close(result, with_reference((2, *size), seed=11, **setting), atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("setting", [{}, {"cells": (1, 2.5, 3), "octaves": 2}, {"tileable": True, "octaves": 2}], ids=str)
+@pytest.mark.parametrize(
+    "setting", [{}, {"cells": (1, 2.5, 3), "octaves": 2}, {"tileable": True, "octaves": 2}], ids=str
+)
 @pytest.mark.parametrize("size", [(1, 1, 1), (5, 9, 17), (12, 16, 7)])
 def test_volumes_equal_the_textbook(backend: str, size: tuple[int, int, int], setting: dict[str, Any]) -> None:
     result = perlin_noise((2, *size), seed=5, **setting)

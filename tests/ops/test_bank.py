@@ -1,0 +1,161 @@
+"""The lesion bank: against a bank searched by hand in NumPy, the same for every backend, safe files, clear errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import plr_fast
+from plr_fast import DataError, LesionBank, perlin_noise
+from plr_fast.backends.reference.philox import Stream, draw, random_box
+from plr_fast.ops import bank as bank_module
+
+SMALL: dict[str, Any] = {"count": 60, "images": 7, "size": 64, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def small() -> LesionBank:
+    return LesionBank.generate(**SMALL)
+
+
+def by_hand(count: int, images: int, size: int, seed: int, threshold: int = 180) -> list[np.ndarray]:
+    """Search candidates one by one in candidate order, as the paper's sentence reads."""
+    grey = perlin_noise((images, size, size), seed=seed, dtype="uint8", grey="minmax").numpy()
+    kept: list[np.ndarray] = []
+    for r in range(10_000):
+        for m in range(images):
+            words = draw(seed, m, Stream.CANDIDATE, r)
+            top, left, height, width = random_box(words, (5, 25), (5, 25), (size, size))
+            patch = grey[m, top : top + height, left : left + width]
+            if patch.mean() > threshold:
+                kept.append(patch)
+            if len(kept) == count:
+                return kept
+    raise AssertionError("not enough candidates")
+
+
+def test_is_what_the_paper_describes(backend: str) -> None:
+    bank = LesionBank.generate(**SMALL)
+    expected = by_hand(**SMALL)
+    assert len(bank) == len(expected) == 60
+    for patch, other in zip(bank, expected, strict=True):
+        np.testing.assert_array_equal(patch, other)
+
+
+def test_same_whatever_the_chunks_threads_and_rounds(monkeypatch: pytest.MonkeyPatch, small: LesionBank) -> None:
+    for chunk_bytes, first_rounds, threads in [(1, 24, 1), (20_000, 1, 2), (2**30, 100, 3)]:
+        monkeypatch.setattr(bank_module, "_CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr(bank_module, "_FIRST_ROUNDS", first_rounds)
+        plr_fast.set_num_threads(threads)
+        assert LesionBank.generate(**SMALL) == small
+
+
+def test_patches_obey_the_rules(small: LesionBank) -> None:
+    for patch in small:
+        assert patch.mean() > 180
+        assert all(5 <= side <= 25 for side in patch.shape)
+    heights = LesionBank.generate(count=2000, images=50, size=128, threshold=0).packed.heights
+    counts = np.bincount(heights, minlength=26)[5:]
+    assert counts.min() > 0.5 * counts.mean(), "with no threshold, all heights are about equally frequent"
+
+
+def test_more_patches_begin_with_fewer(small: LesionBank) -> None:
+    more = LesionBank.generate(**{**SMALL, "count": 90})
+    assert all(np.array_equal(a, b) for a, b in zip(more[:60], small, strict=True))
+
+
+def test_indexing(small: LesionBank) -> None:
+    assert np.array_equal(small[-1], small[59])
+    assert len(small[10:20]) == 10
+    with pytest.raises(IndexError):
+        small[60]
+    assert "60 patches" in repr(small)
+
+
+def test_save_and_load(tmp_path: Path, small: LesionBank) -> None:
+    path = tmp_path / "bank.npz"
+    small.save(path)
+    loaded = LesionBank.load(path)
+    assert loaded == small
+    assert loaded.settings == small.settings
+    assert [p.name for p in tmp_path.iterdir()] == ["bank.npz"], "no temporary file is left"
+
+
+def test_damaged_files_are_named(tmp_path: Path, small: LesionBank) -> None:
+    path = tmp_path / "bank.npz"
+    with pytest.raises(FileNotFoundError):
+        LesionBank.load(path)
+    small.save(path)
+    whole = path.read_bytes()
+    for broken in (b"", b"hello", whole[:100], whole[: len(whole) // 2]):
+        path.write_bytes(broken)
+        with pytest.raises(DataError, match=r"bank\.npz"):
+            LesionBank.load(path)
+    np.savez(path, pixels=np.zeros(3, np.uint8))
+    with pytest.raises(DataError, match="is damaged or is no lesion bank"):
+        LesionBank.load(path)
+
+
+def test_newer_and_inconsistent_files_are_refused(tmp_path: Path, small: LesionBank) -> None:
+    path = tmp_path / "bank.npz"
+    small.save(path)
+    with np.load(path) as file:
+        content = dict(file)
+    header = json.loads(str(content["header"]))
+    np.savez(path, **{**content, "header": json.dumps({**header, "format_version": 99})})
+    with pytest.raises(DataError, match="newer than this: upgrade"):
+        LesionBank.load(path)
+    np.savez(path, **{**content, "pixels": content["pixels"][:-1]})
+    with pytest.raises(DataError, match="do not fit its pixels"):
+        LesionBank.load(path)
+
+
+def test_pickles_are_never_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "bank.npz"
+    np.savez(path, header=np.array([{"format_version": 1}], dtype=object))
+    with pytest.raises(DataError):
+        LesionBank.load(path)
+
+
+def test_a_threshold_out_of_reach_is_explained() -> None:
+    with pytest.raises(DataError, match=r"only \d+ of 60 patches found among [\d,]+ candidates: .*maximum \d+"):
+        LesionBank.generate(**SMALL, threshold=254, max_candidates=5000)
+    with pytest.raises(DataError, match="raise it"):
+        LesionBank.generate(**SMALL, max_candidates=3)
+
+
+def test_contact_sheet(tmp_path: Path, small: LesionBank) -> None:
+    from PIL import Image
+
+    small.contact_sheet(tmp_path / "sheet.png", rows=3, columns=5, scale=2)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    side = max(small.packed.heights.max(), small.packed.widths.max()) + 2
+    assert sheet.shape == (3 * side * 2, 5 * side * 2)
+    patch = small[0]
+    top, left = (side - patch.shape[0]) // 2, (side - patch.shape[1]) // 2
+    np.testing.assert_array_equal(sheet[::2, ::2][top:, left:][: patch.shape[0], : patch.shape[1]], patch)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"count": 0}, ValueError, "count"),
+        ({"images": 0}, ValueError, "images"),
+        ({"size": -4}, ValueError, "size"),
+        ({"size": 20}, ValueError, "patch must fit"),
+        ({"patch": (9, 3)}, ValueError, "low <= high"),
+        ({"patch": (0, 3)}, ValueError, "patch"),
+        ({"patch": (1, 2, 3)}, ValueError, "patch must be a number or a pair"),
+        ({"threshold": 255}, ValueError, "threshold"),
+        ({"threshold": 1.5}, TypeError, "threshold"),
+        ({"cells": -1}, ValueError, "cells"),
+        ({"count": 2**24, "patch": (1, 2**15), "size": 2**15}, MemoryError, "bank of"),
+    ],
+)
+def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        LesionBank.generate(**{**SMALL, **kwargs})
