@@ -1,0 +1,1 @@
+"""The command ``plr-fast``: each subcommand's options are the fields of a config dataclass."""

@@ -1,0 +1,92 @@
+"""Entry point: find the subcommand, let tyro read its options, run it, and turn errors into one clear line.
+
+Subcommands are imported when they are called, so that ``plr-fast --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .._version import __version__
+
+DEBUG_VARIABLE = "PLR_FAST_DEBUG"
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class Command(NamedTuple):
+    """Where a subcommand lives: a module of ``plr_fast.cli`` with ``main(arguments: list[str]) -> int``."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "demo": Command("demo", "the whole recipe on the built-in phantom, or on your slices: pretrain to report"),
+    "prepare": Command("prepare", "make a slice store from pictures in class folders, a manifest, or the phantom"),
+    "generate": Command("generate", "write noise, lesion patches or pseudo-lesion pictures to a folder"),
+    "pretrain": Command("pretrain", "train a U-Net to remove pseudo lesions from normal slices"),
+    "finetune": Command("finetune", "train a classifier, from a pretrained encoder or from scratch"),
+    "evaluate": Command("evaluate", "metrics with intervals, pictures and a self-contained report"),
+    "doctor": Command("doctor", "versions, backends, threads, GPU, and why something is missing"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``plr-fast`` with ``arguments`` (default: the process's own) and return the exit status.
+
+    0 is success, 1 a failure that was explained, 2 a wrong command line, 130 an interruption by the user.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in ("--version", "-V"):
+        sys.stdout.write(f"plr-fast {__version__}\n")
+        return 0
+    if not given or given[0] in ("--help", "-h"):
+        sys.stdout.write(overview())
+        return 0 if given else USAGE
+    name, *rest = given
+    if name not in COMMANDS:
+        sys.stderr.write(f"plr-fast: unknown command {name!r}; choose one of {', '.join(COMMANDS)}\n")
+        return USAGE
+    try:
+        module = importlib.import_module(f".{COMMANDS[name].module}", __package__)
+        return int(module.main(rest))
+    except KeyboardInterrupt:
+        sys.stderr.write("\nplr-fast: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        return explain(name, error)
+
+
+def overview() -> str:
+    """Return the help of the command as a whole."""
+    width = max(map(len, COMMANDS))
+    lines = "".join(f"  {name:<{width}}  {command.summary}\n" for name, command in COMMANDS.items())
+    return (
+        "usage: plr-fast COMMAND [OPTIONS]\n\n"
+        "Pseudo lesions at the speed of memory, and the PLR recipe around them.\n"
+        "Research only; not a medical device, not for clinical use.\n\n"
+        f"commands:\n{lines}\n"
+        "plr-fast COMMAND --help explains the options; plr-fast --version tells the version.\n"
+        "To see the whole recipe at work: plr-fast demo\n"
+    )
+
+
+def explain(name: str, error: Exception) -> int:
+    """Say in one line what went wrong; with ``PLR_FAST_DEBUG=1``, or for errors nobody foresaw, show the traceback."""
+    from ..errors import PlrFastError
+
+    # Wrong values, files and sizes are the user's to mend and their messages say how; the rest are our bugs.
+    foreseen = isinstance(error, (PlrFastError, OSError, ValueError, TypeError, MemoryError))
+    if os.environ.get(DEBUG_VARIABLE) == "1" or not foreseen:
+        raise error
+    sys.stderr.write(f"plr-fast {name}: {error or type(error).__name__}\n")
+    if not isinstance(error, (PlrFastError, OSError, MemoryError)):
+        sys.stderr.write(f"({DEBUG_VARIABLE}=1 shows where)\n")
+    return FAILED

@@ -1,0 +1,173 @@
+"""Data sets over a store: what a sample is, new lesions every epoch, the same for any number of workers."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from plr_fast import LesionBank, gaussian_blur, local_shuffle, paste_lesions
+from plr_fast.data import EpochSampler, LabelledSliceDataset, PseudoLesionDataset, SliceStore, collate
+from plr_fast.data.store import SliceRecord, StoreWriter
+
+BANK = LesionBank.generate(count=50, images=6, size=64, seed=1)
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> SliceStore:
+    path = tmp_path_factory.mktemp("data") / "store"
+    generator = np.random.default_rng(0)
+    with StoreWriter(path, size=SIZE, count=10, class_names=("normal", "covid")) as writer:
+        for i in range(10):
+            mask = np.zeros((SIZE, SIZE), np.uint8)
+            mask[4:28, 3:14] = i != 5  # slice 5 has no lung
+            picture = generator.integers(0, 256, (SIZE, SIZE), np.uint8)
+            label = -1 if i == 9 else int(i >= 6)
+            writer.add(picture, mask, SliceRecord(id=f"s{i}", group=f"g{i}", split="train", label=label))
+    return SliceStore.open(path)
+
+
+def loaded(dataset: Any, sampler: EpochSampler, **kwargs: Any) -> dict[str, torch.Tensor]:
+    batches = list(DataLoader(dataset, sampler=sampler, collate_fn=collate, **kwargs))
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+
+@pytest.mark.parametrize("corruption", ["perlin", "gaussian", "shuffle"])
+def test_sample(store: SliceStore, corruption: Any) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), corruption=corruption, bank=BANK, count=9, seed=4)
+    assert len(dataset) == 6
+    sample = dataset[2]
+    for name in ("image", "target"):
+        assert sample[name].shape == (1, SIZE, SIZE)
+        assert sample[name].dtype == torch.float32
+    original = store.slices[2:3]
+    expected = {
+        "perlin": lambda: paste_lesions(original, store.masks[2:3], BANK, count=9, seed=4, samples=[2]),
+        "gaussian": lambda: gaussian_blur(original),
+        "shuffle": lambda: local_shuffle(original, seed=4, samples=[2]),
+    }[corruption]()
+    assert torch.equal(sample["target"], torch.from_numpy(original / np.float32(255)))
+    assert torch.equal(sample["image"], torch.from_numpy(expected / np.float32(255)))
+    assert torch.equal(sample["mask"], torch.from_numpy(store.masks[2:3].astype(bool)))
+    assert sample["index"] == 2
+
+
+def test_every_epoch_has_new_lesions_and_repeats_itself(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4)
+    first = dataset[1]["image"]
+    assert torch.equal(dataset[1]["image"], first)
+    dataset.set_epoch(1)
+    second = dataset[1]["image"]
+    assert not torch.equal(second, first)
+    sampler = EpochSampler(len(dataset), shuffle=False)
+    sampler.set_epoch(1)
+    dataset.set_epoch(0)
+    assert torch.equal(loaded(dataset, sampler, batch_size=4)["image"][1], second), "the epoch travels with the keys"
+
+
+def test_workers_batches_and_order_make_no_difference(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4, length=14)
+    sampler = EpochSampler(len(dataset), seed=2)
+    for epoch in (0, 3):
+        sampler.set_epoch(epoch)
+        one = loaded(dataset, sampler, batch_size=5)
+        for kwargs in ({"batch_size": 3}, {"batch_size": 4, "num_workers": 2}, {"batch_size": 1, "num_workers": 1}):
+            other = loaded(dataset, sampler, **kwargs)
+            assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_persistent_workers_learn_the_epoch(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK)
+    sampler = EpochSampler(len(dataset), shuffle=False)
+    loader = DataLoader(
+        dataset, batch_size=6, sampler=sampler, collate_fn=collate, num_workers=1, persistent_workers=True
+    )
+    images = []
+    for epoch in (0, 1, 0):
+        sampler.set_epoch(epoch)
+        images.append(next(iter(loader))["image"].clone())
+    assert torch.equal(images[0], images[2])
+    assert not torch.equal(images[0], images[1])
+
+
+def test_slices_repeat_with_other_lesions(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, length=13)
+    a, b = dataset[1], dataset[7]
+    assert a["index"] == b["index"]
+    assert torch.equal(a["target"], b["target"])
+    assert not torch.equal(a["image"], b["image"])
+    with pytest.raises(IndexError):
+        dataset[13]
+
+
+def test_a_slice_without_lung_stays_as_it_is(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, np.array([5]), bank=BANK)
+    sample = dataset[0]
+    assert torch.equal(sample["image"], sample["target"])
+
+
+def test_labelled(store: SliceStore) -> None:
+    dataset = LabelledSliceDataset(store, np.array([7, 0, 8]))
+    batch = loaded(dataset, EpochSampler(3, shuffle=False), batch_size=2)
+    assert batch["label"].tolist() == [1.0, 0.0, 1.0]
+    assert batch["index"].tolist() == [7, 0, 8]
+    assert batch["image"].shape == (3, 1, SIZE, SIZE)
+    assert torch.equal(batch["image"][1, 0], torch.from_numpy(store.slices[0] / np.float32(255)))
+    with pytest.raises(ValueError, match="'s9'"):
+        LabelledSliceDataset(store, np.array([0, 9]))
+
+
+def test_the_fetched_batch_is_handed_on_without_copying(store: SliceStore) -> None:
+    dataset = LabelledSliceDataset(store, np.arange(9))
+    fetched = dataset.__getitems__([3, 4])
+    batch = collate(fetched)
+    assert batch["image"].data_ptr() == fetched[0]["image"].data_ptr()
+    stacked = collate(list(fetched))
+    assert all(torch.equal(batch[name], stacked[name]) for name in batch)
+    default = next(iter(DataLoader(dataset, batch_size=9)))
+    assert torch.equal(default["image"], collate(dataset.__getitems__(range(9)))["image"]), "torch's own collate works"
+
+
+def test_datasets_can_be_pickled(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy[3]["image"], dataset[3]["image"])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"indices": []}, "is the split or class empty"),
+        ({"indices": [10]}, "indices must be 0..9"),
+        ({"corruption": "fog"}, "corruption must be one of perlin"),
+        ({"length": 0}, "length"),
+        ({"count": -1}, "count"),
+        ({"blend": "mix"}, "blend"),
+    ],
+)
+def test_bad_settings_are_refused_at_once(store: SliceStore, kwargs: dict[str, Any], message: str) -> None:
+    indices = np.array(kwargs.pop("indices", [0, 1]), np.int64)
+    with pytest.raises(ValueError, match=message):
+        PseudoLesionDataset(store, indices, bank=BANK, **kwargs)
+
+
+@pytest.mark.real_data
+def test_real_slices(real_data: Path) -> None:
+    """Lesions stay inside the lungs of real slices, whatever their size."""
+    from PIL import Image
+
+    from plr_fast import lung_mask
+
+    files = sorted((real_data / "ct" / "sars_cov2_ct" / "normal").glob("*.png"))[:6]
+    for file in files:
+        picture = np.asarray(Image.open(file))[None]
+        mask = lung_mask(picture)
+        result = paste_lesions(picture, mask, BANK, count=10)
+        assert (result[~mask] == picture[~mask]).all()
+        assert (result != picture).any()
