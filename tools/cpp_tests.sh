@@ -10,3 +10,8 @@ for sanitizer in "" "$@"; do
     cmake --build "$build" --parallel > /dev/null
     ctest --test-dir "$build" --output-on-failure
 done
+# The linker merges weak symbols of equal name: one in a tier would let its instructions run on a CPU without them.
+if nm -C build/cpp-tests/CMakeFiles/plr_tiers.dir/csrc/cpu/*.o | grep -E ' [WVu] '; then
+    echo "weak symbols in tier objects, see above" >&2
+    exit 1
+fi

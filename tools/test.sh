@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Install plr_fast for development into .venv and run every check: style, types, C++ tests, Python tests with coverage.
+# Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Nobody should get a green run from the fallback by accident: the extension must build, without warnings.
+export PLR_FAST_NATIVE=1 PLR_FAST_WERROR=1
+tools/setup.sh dev
+venv="${PLR_FAST_VENV:-.venv}"
+PATH="$(cd "$venv/bin" && pwd):$PATH"
+echo "== style" && ruff check . && ruff format --check .
+echo "== types" && mypy
+echo "== C++ tests" && tools/cpp_tests.sh address,undefined thread
+echo "== Python tests" && python -m pytest --cov --cov-report=term:skip-covered "$@"
