@@ -38,6 +38,10 @@ class CheckpointError(PlrFastError, RuntimeError):
 class StorageError(PlrFastError, OSError):
     """Writing failed (full disk, no permission); what was there before is untouched."""
 
+    def __str__(self) -> str:
+        # OSError would put "[Errno 28]" before the sentence.
+        return str(self.strerror or super().__str__())
+
 
 class EmptyMaskWarning(UserWarning):
     """Some images have no lung pixel and were returned unchanged."""

@@ -71,7 +71,7 @@ def require_space(folder: str | os.PathLike[str], size: int, what: str) -> None:
     if size > free:
         raise StorageError(
             errno.ENOSPC,
-            f"{what} needs {size / 2**20:,.1f} MiB, but only {free / 2**20:,.1f} MiB are free at {existing}; "
+            f"{what} needs {size / 2**20:,.1f} MiB of disk, but only {free / 2**20:,.1f} MiB are free at {existing}; "
             "free some space or choose another folder",
         )
 

@@ -138,7 +138,7 @@ def make(config: GenerateNoise | GeneratePatches | GenerateLesions) -> str:
 
 
 def noise(config: GenerateNoise) -> str:
-    require_space(config.out, config.count * config.size**2, f"{config.count} pictures")
+    require_space(config.out, config.count * config.size**2, f"writing {config.count} pictures")
     rows: list[list[Grey]] = []
     with progress_bar() as progress:
         task = progress.add_task("noise", total=config.count, note="")
@@ -181,7 +181,7 @@ def lesions(config: GenerateLesions) -> str:
     else:
         corrupt = gaussian_blur if config.corruption == "gaussian" else local_shuffle
         pseudo, unchanged = corrupt(slices, seed=config.seed, samples=samples), 0
-    require_space(config.out, 2 * slices.size, f"{len(slices)} pictures")
+    require_space(config.out, 2 * slices.size, f"writing {len(slices)} pictures")
     with progress_bar() as progress:
         task = progress.add_task("pseudo lesions", total=len(slices), note="")
         for name, original, picture in zip(names, slices, pseudo, strict=True):

@@ -16,7 +16,7 @@ def read(config_type: type[Config], command: str, arguments: Sequence[str], **ke
         config_type,
         prog=f"plr-fast {command}",
         args=list(arguments),
-        config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
+        config=(tyro.conf.OmitArgPrefixes,),
         **keywords,
     )
     return config

@@ -1,0 +1,203 @@
+"""The command line as a user meets it: help, pictures, errors of one line, and the whole chain on a small phantom."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import plr_fast
+from plr_fast.cli.main import COMMANDS, main
+from plr_fast.data import SliceStore
+
+WIDTHS = ["--widths", "4", "4", "8", "8", "8"]
+
+
+def output(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
+    """Run a command in this process; returns what it printed on either stream."""
+    try:
+        code = main([str(a) for a in arguments])
+    except SystemExit as exit_:  # tyro's way of ending after help and usage errors
+        code = exit_.code
+    captured = capsys.readouterr()
+    assert code == status, captured.err
+    return captured.out + captured.err
+
+
+def picture(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_overview_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    text = output(capsys, "--help")
+    assert all(name in text for name in COMMANDS)
+    assert "not for clinical use" in text
+    assert output(capsys, "--version") == f"plr-fast {plr_fast.__version__}\n"
+    assert "usage" in output(capsys, status=2)
+    assert "unknown command 'train'; choose one of demo" in output(capsys, "train", status=2)
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "generate noise", "generate patches", "generate lesions"])
+def test_help_of_each_command(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    text = output(capsys, *name.split(), "--help")
+    assert f"plr-fast {name}" in text
+    if name != "generate":
+        assert "--" in text
+
+
+def test_module_is_the_command() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "plr_fast", "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert said.stdout == f"plr-fast {plr_fast.__version__}\n"
+
+
+def test_help_answers_without_torch_work() -> None:
+    code = "import sys; from plr_fast.cli.main import main; main(['--help']); print('tyro' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.endswith("False\n")
+
+
+def test_generate_noise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    output(capsys, "generate", "noise", "--out", tmp_path, "--count", 18, "--size", 40, "--octaves", 2, "--seed", 3)
+    expected = plr_fast.perlin_noise((18, 40, 40), octaves=2, seed=3, dtype="uint8", grey="minmax").numpy()
+    for i in (0, 17):
+        np.testing.assert_array_equal(picture(tmp_path / f"noise_{i:06d}.png"), expected[i])
+    assert picture(tmp_path / "overview.png").shape == (4 * 44 - 4, 4 * 44 - 4)
+    assert json.loads((tmp_path / "settings.json").read_text())["noise"]["octaves"] == 2
+
+
+def test_generate_patches(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("--count", 30, "--images", 4, "--size", 64, "--patch", 3, 9)
+    output(capsys, "generate", "patches", "--out", tmp_path, *arguments)
+    assert plr_fast.LesionBank.load(tmp_path / "bank.npz") == plr_fast.LesionBank.generate(30, 4, 64, patch=(3, 9))
+    assert (tmp_path / "overview.png").is_file()
+
+
+@pytest.mark.parametrize("corruption", ["perlin", "gaussian", "shuffle"])
+def test_generate_lesions(capsys: pytest.CaptureFixture[str], tmp_path: Path, corruption: str) -> None:
+    text = output(
+        capsys, "generate", "lesions", "--out", tmp_path, "--corruption", corruption, "--count", 3, "--size", 64
+    )
+    assert f"3 pairs (original, {corruption})" in text
+    pairs = [
+        (picture(tmp_path / f"phantom_{i:06d}_original.png"), picture(tmp_path / f"phantom_{i:06d}_{corruption}.png"))
+        for i in range(3)
+    ]
+    assert all((a != b).any() for a, b in pairs)
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = json.loads(output(capsys, "doctor", "--json"))
+    assert facts["self-test"] == "passed"
+    assert [row["name"] for row in facts["backends"]] == ["native", "numba", "reference"]
+    assert facts["packages"]["torch"].startswith("2.")
+    text = output(capsys, "doctor")
+    assert "in use" in text
+    assert "self-test" in text
+
+
+def test_doctor_reports_what_does_not_work(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLR_FAST_BACKEND", "fortran")
+    assert "unknown backend 'fortran'" in output(capsys, "doctor", "--json", status=1)
+
+
+ERRORS: list[tuple[list[str], str]] = [
+    (["generate", "noise", "--out", "{file}"], "out is a file"),
+    (["generate", "noise", "--out", "{new}", "--count", "0"], "count must be at least 1"),
+    (["generate", "noise", "--out", "{new}", "--size", "-3"], "shape[1] must be"),
+    (["generate", "noise", "--out", "{new}", "--size", "2000000", "--count", "1"], "MiB of disk"),
+    (["generate", "patches", "--out", "{new}", "--patch", "9", "2"], "low <= high"),
+    (["generate", "lesions", "--out", "{new}", "--store", "{new}"], "new"),
+    (["prepare", "--source", "{new}", "--out", "{new}2"], "new"),
+    (["pretrain", "--store", "{new}", "--run", "{new}2"], "new"),
+    (["finetune", "--store", "{new}", "--run", "{new}2", "--init", "{new}3"], "new"),
+    (["evaluate", "--store", "{new}", "--out", "{new}2"], "nothing to evaluate"),
+    (["demo", "--out", "{filled}", "--quick"], "holds no demo"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=lambda v: " ".join(v[:2]) if isinstance(v, list) else "")
+def test_errors_are_one_clear_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "filled").mkdir()
+    (tmp_path / "filled" / "thing").write_text("")
+    places = {name: str(tmp_path / name) for name in ("file", "new", "filled")}
+    text = output(capsys, *(a.format(**places) for a in arguments), status=1)
+    assert message in text
+    assert "Traceback" not in text
+    assert not (tmp_path / "new").exists()
+
+
+def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--out" in output(capsys, "generate", "noise", status=2)
+    output(capsys, "pretrain", "--epochs", "many", status=2)
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PLR_FAST_DEBUG", "1")
+    with pytest.raises(ValueError, match="shape"):
+        main(["generate", "noise", "--out", str(tmp_path), "--size", "-3"])
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The chain of commands that the README shows, small."""
+    root = tmp_path_factory.mktemp("chain")
+    places = {name: root / name for name in ("store", "plr", "ri", "fine", "report")}
+    commands: list[list[Any]] = [
+        ["prepare", "--source", "phantom", "--out", places["store"], "--size", 32, "--phantom-patients", 20,
+         "--phantom-slices", 2],
+        ["pretrain", "--store", places["store"], "--run", places["plr"], "--epochs", 2, "--patch", 2, 5,
+         "--bank-count", 100, "--bank-images", 4, *WIDTHS],
+        ["finetune", "--store", places["store"], "--run", places["ri"], "--epochs", 2, *WIDTHS],
+        ["finetune", "--store", places["store"], "--run", places["fine"], "--init", places["plr"], "--epochs", 2,
+         *WIDTHS],
+        ["evaluate", "--store", places["store"], "--out", places["report"], "--classifiers", places["ri"],
+         places["fine"], "--restorers", places["plr"], "--bootstrap", 100, "--examples", 1],
+    ]  # fmt: skip
+    for command in commands:
+        assert main([str(part) for part in command]) == 0
+    return places
+
+
+def test_the_chain_of_commands(chain: dict[str, Path]) -> None:
+    store = SliceStore.open(chain["store"])
+    assert len(store) == 40
+    for run in ("plr", "ri", "fine"):
+        assert (chain[run] / "checkpoints" / "best" / "model.safetensors").is_file()
+    report = (chain["report"] / "report.html").read_text(encoding="utf-8")
+    assert "not for clinical use" in report
+    metrics = json.loads((chain["report"] / "metrics.json").read_text())
+    assert metrics
+
+
+def test_generate_from_a_store(chain: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("--store", chain["store"], "--count", 2, "--patch", 2, 5, "--blend", "alpha", "--alpha", 0.3, 0.6)
+    output(capsys, "generate", "lesions", "--out", tmp_path, *arguments, "--feather", 1)
+    index = int(SliceStore.open(chain["store"]).select("train", 0)[0])
+    original = picture(tmp_path / f"slice_{index:06d}_original.png")
+    np.testing.assert_array_equal(original, SliceStore.open(chain["store"]).slices[index])
+
+
+def test_demo_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    text = output(capsys, "demo", "--quick", "--out", out)
+    assert "5/5" in text
+    report = out / "report" / "report.html"
+    before = (out / "pretrain-plr-p" / "checkpoints" / "best" / "model.safetensors").read_bytes()
+    report.unlink()
+    output(capsys, "demo", "--quick", "--out", out)
+    assert report.is_file()
+    assert (out / "pretrain-plr-p" / "checkpoints" / "best" / "model.safetensors").read_bytes() == before
+    text = output(capsys, "demo", "--quick", "--out", out, "--seed", 1, status=1)
+    assert "seed was 0, is 1" in text
