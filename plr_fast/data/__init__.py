@@ -1,0 +1,63 @@
+"""Data: readers, manifests, splits, lung masks, the built-in phantom, the slice store, and datasets over it.
+
+The public names load on first use (PEP 562): importing one of them does not import scikit-learn, scikit-image or
+Pillow before they are needed. ``plr_fast.data.prepare`` is always the module (its function of the same name is
+``plr_fast.data.prepare.prepare``): a name that meant one or the other, depending on what was imported first, would
+be a trap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .datasets import LabelledSliceDataset, PseudoLesionDataset, collate
+    from .lungs import lung_mask
+    from .phantom import thorax_phantom
+    from .prepare import PrepareConfig, PrepareReport, write_phantom_store
+    from .sampling import EpochSampler
+    from .store import SliceRecord, SliceStore, StoreWriter
+
+_HOME = {
+    "EpochSampler": "sampling",
+    "LabelledSliceDataset": "datasets",
+    "PrepareConfig": "prepare",
+    "PrepareReport": "prepare",
+    "PseudoLesionDataset": "datasets",
+    "SliceRecord": "store",
+    "SliceStore": "store",
+    "StoreWriter": "store",
+    "collate": "datasets",
+    "lung_mask": "lungs",
+    "thorax_phantom": "phantom",
+    "write_phantom_store": "prepare",
+}
+
+__all__ = [
+    "EpochSampler",
+    "LabelledSliceDataset",
+    "PrepareConfig",
+    "PrepareReport",
+    "PseudoLesionDataset",
+    "SliceRecord",
+    "SliceStore",
+    "StoreWriter",
+    "collate",
+    "lung_mask",
+    "thorax_phantom",
+    "write_phantom_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,336 @@
+"""Preparation: from pictures (or the phantom) to a slice store, in bounded memory.
+
+The order of work puts every check that needs no pixels first: options, manifest, groups, splits, free space. Then the
+pictures are read one source at a time. Groups and splits are fixed at the end, because equal pictures join groups.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..console import progress_bar
+from ..errors import DataError, ImageReadError
+from .manifest import Classes, Columns, Entry, Listing, read_csv, some
+from .manifest_folders import find_masks, scan_folders
+from .prepare_config import PrepareConfig
+from .prepare_images import PreparedSlice, hash_source, prepare_entry, require_reader
+from .prepare_report import PrepareReport, build_report
+from .splits import check_given_splits, compute_splits, group_entries, join_groups
+from .store import SPLITS, SliceRecord, StoreWriter
+
+__all__ = ["PrepareConfig", "PrepareReport", "prepare", "write_phantom_store"]
+
+
+def prepare(config: PrepareConfig) -> PrepareReport:
+    """Make the slice store that ``config`` describes.
+
+    Slices whose stored pixels are equal share a group: where the groups were different they are joined (single-grey
+    pictures excepted: every scan has blank ends). Nothing is left behind when anything fails.
+
+    Raises:
+        ConfigError: an option is out of range or has no meaning for the source.
+        DataError: the data break a rule (see ``manifest`` and ``splits``), or all files are unreadable.
+        ImageReadError: a file is unreadable and ``on_error`` is "stop".
+        StoreError: ``out`` exists and may not be replaced.
+        StorageError: writing failed, e.g. for want of space.
+    """
+    started = time.perf_counter()
+    config.validate()
+    if config.kind == "phantom":
+        return write_phantom_store(
+            config.out,
+            patients=config.phantom_patients,
+            slices_per_patient=config.phantom_slices,
+            size=config.size,
+            seed=config.seed,
+            val_fraction=config.val_fraction,
+            test_fraction=config.test_fraction,
+            fold=config.fold,
+            class_names=config.class_names,
+            overwrite=config.overwrite,
+            progress=config.progress,
+        )
+    listing = _list(config)
+    work = _Work(config, notes=list(listing.notes))
+    readable, count = _look_at(listing.entries, work)
+    _check_plan(readable, config)
+    with StoreWriter(
+        config.out,
+        size=config.size,
+        count=count,
+        class_names=config.class_names,
+        fit=config.fit,
+        window=config.window,
+        mask_source="given" if config.mask_dir or config.mask_column else "computed",
+        overwrite=config.overwrite,
+        allow_shared_groups=config.allow_shared_groups,
+    ) as writer:
+        _read_all(readable, work, writer)
+        unit, joined = _fix_groups_and_splits(work, writer)
+        _note_dark_pictures(work)
+        report = build_report(
+            writer,
+            unit=unit,
+            started=started,
+            duplicates=len(work.equal),
+            groups_joined=joined,
+            skipped=work.skipped,
+            notes=work.notes,
+        )
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+def write_phantom_store(
+    path: str | os.PathLike[str],
+    *,
+    patients: int = 60,
+    slices_per_patient: int = 8,
+    size: int = 224,
+    seed: int = 0,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.2,
+    fold: int = 0,
+    class_names: tuple[str, str] = ("normal", "covid"),
+    overwrite: bool = False,
+    progress: bool = False,
+) -> PrepareReport:
+    """Make a slice store from the built-in thorax phantom: exact lung masks, splits by patient.
+
+    Raises:
+        ValueError: a size is out of range (see ``thorax_phantom``).
+        DataError: too few patients for the splits.
+        StoreError, StorageError: as :func:`prepare`.
+    """
+    from .phantom import thorax_phantom
+
+    started = time.perf_counter()
+    shares: dict[str, Any] = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed, "fold": fold}
+    names = dict(enumerate(class_names))
+    # Half of the patients are positive: enough to see, before they are made, whether there are enough of them.
+    compute_splits([k % 2 for k in range(patients)], [str(k) for k in range(patients)], class_names=names, **shares)
+    count = max(1, patients * slices_per_patient)
+    with (
+        StoreWriter(
+            path, size=size, count=count, class_names=class_names, mask_source="phantom", overwrite=overwrite
+        ) as writer,
+        progress_bar(disable=not progress) as bar,
+    ):
+        task = bar.add_task("making the phantom", total=None, note="")
+        phantom = thorax_phantom(patients, slices_per_patient, size, seed=seed)
+        bar.update(task, total=count, completed=count)
+        groups = [f"patient:{patient}" for patient in phantom.patients]
+        splits = compute_splits(phantom.labels, groups, class_names=names, **shares)
+        for index, patient in enumerate(phantom.patients):
+            record = SliceRecord(
+                id=f"{patient}#{index % slices_per_patient:04d}",
+                group=groups[index],
+                split=splits[index],
+                label=int(phantom.labels[index]),
+                patient=patient,
+                source=f"phantom seed {seed}",
+                mask_ok=bool(phantom.masks[index].any()),
+            )
+            writer.add(phantom.slices[index], phantom.masks[index], record)
+        report = build_report(writer, unit="patient", started=started)
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+@dataclass
+class _Work:
+    """What gathers while sources are read."""
+
+    config: PrepareConfig
+    notes: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)  # those that were read
+    entry_of: list[int] = field(default_factory=list)  # index into entries, for each slice
+    equal: list[tuple[int, int]] = field(default_factory=list)  # indices of equal slices: the first one, a later one
+    brightest: int = -1  # of all unsigned 16-bit pictures
+
+    def skip(self, entry: Entry, error: ImageReadError) -> None:
+        """Note an unreadable source, or raise ``error`` where the user wants to stop."""
+        if self.config.on_error == "stop":
+            raise ImageReadError(f"{error} (listed at {entry.where}); add --on-error skip to go on without") from error
+        self.skipped.append((entry.source, str(error)))
+
+
+def _list(config: PrepareConfig) -> Listing:
+    classes = Classes(config.positive, config.negative, config.unlabelled, config.exclude)
+    if config.kind == "folder":
+        listing = scan_folders(config.source, classes, patient_folders=config.patient_folders)
+    else:
+        columns = Columns(
+            file=config.file_column,
+            label=config.label_column,
+            patient=config.patient_column,
+            split=config.split_column,
+            order=config.order_column,
+            id=config.id_column,
+            mask=config.mask_column,
+        )
+        listing = read_csv(config.source, classes, columns, config.root)
+    if config.mask_dir is not None:
+        masks = find_masks(listing.entries, config.mask_dir)
+        listing = replace(listing, entries=tuple(replace(entry, mask=masks[entry.id]) for entry in listing.entries))
+    return listing
+
+
+def _look_at(entries: Sequence[Entry], work: _Work) -> tuple[list[Entry], int]:
+    """The entries that exist and are of a known kind, and how many slices they promise."""
+    missing = [entry.source for entry in entries if not entry.path.exists()]
+    if missing and work.config.on_error == "stop":
+        raise ImageReadError(
+            f"{len(missing)} of {len(entries)} files do not exist: {some(missing)}; correct the manifest or --root, or "
+            "add --on-error skip to go on without"
+        )
+    counts = [_count(entry, work) for entry in entries]
+    if not any(counts):
+        raise DataError(f"none of the {len(entries)} files can be read; the first: {work.skipped[0][1]}")
+    return [entry for entry, count in zip(entries, counts, strict=True) if count], sum(counts)
+
+
+def _count(entry: Entry, work: _Work) -> int:
+    """Slices that a source promises; 0 where it is unreadable and skipped."""
+    try:
+        count = require_reader(entry.path).count(entry.path)
+        if not count:
+            raise ImageReadError(f"{entry.path} holds no slices")
+    except ImageReadError as error:
+        work.skip(entry, error)
+        return 0
+    return count
+
+
+def _check_plan(entries: Sequence[Entry], config: PrepareConfig) -> None:
+    """Fail now, not after an hour of reading, where groups or splits cannot work out."""
+    if any(require_reader(entry.path).names_patients for entry in entries):
+        return  # these sources say only when they are read whose they are
+    grouping = group_entries(entries, block_size=config.block_size, missing_patient=config.missing_patient)
+    if config.split_column:
+        splits = [entry.split for entry in entries]
+        check_given_splits(grouping.groups, splits, allow_shared=config.allow_shared_groups)
+    _make_splits(config, [entry.label for entry in entries], grouping.groups, [entry.split for entry in entries], [])
+
+
+def _read_all(entries: Sequence[Entry], work: _Work, writer: StoreWriter) -> None:
+    digest = hashlib.sha256()
+    first_with: dict[bytes, int] = {}
+    config = work.config
+    with progress_bar(disable=not config.progress) as progress:
+        task = progress.add_task("preparing", total=len(entries), note="")
+        for entry in entries:
+            try:
+                slices = prepare_entry(entry, size=config.size, fit=config.fit, window=config.window)
+            except ImageReadError as error:
+                work.skip(entry, error)
+                progress.update(task, advance=1, note=f"{len(work.skipped)} unreadable")
+                continue
+            for path in (entry.path, entry.mask):
+                digest.update(hash_source(path) if path is not None else b"")
+            patient = next((found.patient for found in slices if found.patient), "")
+            work.entries.append(entry if entry.patient else replace(entry, patient=patient))
+            for found in slices:
+                index = writer.add(found.image, found.mask, _record(entry, found))
+                work.entry_of.append(len(work.entries) - 1)
+                work.brightest = max(work.brightest, -1 if found.brightest is None else found.brightest)
+                if found.image.min() != found.image.max():
+                    key = hashlib.blake2b(found.image.tobytes(), digest_size=16).digest()
+                    first = first_with.setdefault(key, index)
+                    if first != index:
+                        work.equal.append((first, index))
+            progress.advance(task)
+    writer.sources_sha256 = digest.hexdigest()
+    if not work.entries:
+        raise DataError(f"none of the {len(entries)} files can be read; the first: {work.skipped[0][1]}")
+
+
+def _record(entry: Entry, found: PreparedSlice) -> SliceRecord:
+    return SliceRecord(
+        id=entry.id if found.page is None else f"{entry.id}#{found.page:04d}",
+        group="",  # both are fixed when all pictures have been seen
+        split="",
+        label=entry.label,
+        patient=entry.patient or found.patient,
+        source=entry.source,
+        spacing=found.spacing,
+        mask_ok=found.mask_ok,
+    )
+
+
+def _fix_groups_and_splits(work: _Work, writer: StoreWriter) -> tuple[str, int]:
+    """Give each record its group and split; returns what a group is and how many groups were joined."""
+    config, records = work.config, writer.records
+    grouping = group_entries(work.entries, block_size=config.block_size, missing_patient=config.missing_patient)
+    work.notes.extend(grouping.notes)
+    given = [work.entries[entry].split for entry in work.entry_of]
+    pairs = [(work.entry_of[first], work.entry_of[second]) for first, second in work.equal]
+    _check_equal(work, records, given)
+    groups, joined = join_groups(grouping.groups, pairs)
+    slice_groups = [groups[entry] for entry in work.entry_of]
+    splits = _make_splits(config, [record.label for record in records], slice_groups, given, work.notes)
+    records[:] = [
+        replace(record, group=group, split=split)
+        for record, group, split in zip(records, slice_groups, splits, strict=True)
+    ]
+    return grouping.unit, joined
+
+
+def _note_dark_pictures(work: _Work) -> None:
+    if 0 <= work.brightest < 2**14 and work.config.window is None:
+        work.notes.append(
+            f"the 16-bit pictures are dark: their largest value is {work.brightest} of 65535; if they hold fewer bits, "
+            f"give --window 0 {2 ** max(work.brightest, 1).bit_length() - 1}"
+        )
+
+
+def _check_equal(work: _Work, records: Sequence[SliceRecord], given: Sequence[str]) -> None:
+    opposed = [f"{records[a].id} = {records[b].id}" for a, b in work.equal if records[a].label != records[b].label]
+    if opposed:
+        work.notes.append(f"{len(opposed)} equal pictures have different labels: {some(opposed)}")
+    apart = [
+        f"{records[a].id} ({given[a]}) = {records[b].id} ({given[b]})" for a, b in work.equal if given[a] != given[b]
+    ]
+    if apart and not work.config.allow_shared_groups:
+        raise DataError(
+            f"{len(apart)} equal pictures lie in different given splits: {some(apart)}; take one of each out of the "
+            "manifest, or accept the leak with --allow-shared-groups"
+        )
+
+
+def _make_splits(
+    config: PrepareConfig, labels: Sequence[int], groups: Sequence[str], given: Sequence[str], notes: list[str]
+) -> list[str]:
+    """Split of each slice: as given (validation taken from training where none is named), or computed."""
+    names = dict(enumerate(config.class_names))
+    if not config.split_column:
+        return compute_splits(
+            labels,
+            groups,
+            val_fraction=config.val_fraction,
+            test_fraction=config.test_fraction,
+            seed=config.seed,
+            fold=config.fold,
+            class_names=names,
+        )
+    splits = list(given)
+    if "val" not in splits and config.val_fraction:
+        train = [index for index, split in enumerate(splits) if split == "train"]
+        parts = compute_splits(
+            [labels[index] for index in train],
+            [groups[index] for index in train],
+            val_fraction=config.val_fraction,
+            test_fraction=0.0,
+            seed=config.seed,
+            fold=config.fold,
+            class_names=names,
+        )
+        for index, part in zip(train, parts, strict=True):
+            splits[index] = part
+        notes.append(f"the split column names no validation rows: {parts.count('val')} training slices were taken")
+    notes.extend(f"the split column names no {part} rows" for part in SPLITS if part not in splits)
+    return splits

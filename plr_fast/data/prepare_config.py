@@ -1,0 +1,151 @@
+"""What ``plr-fast prepare`` can be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from ..errors import ConfigError, DataError
+
+SourceKind = Literal["folder", "manifest", "phantom"]
+
+MAX_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Make a slice store from pictures in class folders, from a CSV manifest, or from the built-in phantom."""
+
+    source: Path
+    """A folder of class folders, a manifest (.csv, .tsv), or the word 'phantom' for the built-in thorax phantom."""
+    out: Path
+    """The slice store to make, a folder."""
+    positive: tuple[str, ...] = ("covid",)
+    """Names of the positive class: class folders, or values of the label column (case does not matter)."""
+    negative: tuple[str, ...] = ("normal",)
+    """Names of the negative class."""
+    unlabelled: tuple[str, ...] = ()
+    """Names that mean "label unknown"; such slices serve pretraining only. Empty labels always mean that."""
+    exclude: tuple[str, ...] = ()
+    """Names whose slices are left out."""
+    size: int = 224
+    """Height and width of the stored slices in pixels."""
+    fit: Literal["squash", "pad"] = "squash"
+    """squash: resize to the square without keeping the aspect, as the paper does; pad: keep it, with black bars."""
+    window: tuple[float, float] | None = None
+    """Values shown as black and white (not for 8-bit). Default: -1350 150 for Hounsfield units, 0 65535 for 16-bit."""
+    root: Path | None = None
+    """Manifest: the folder that its file names are relative to and may not leave (default: the manifest's own)."""
+    file_column: str = "file"
+    """Manifest: column of the picture files."""
+    label_column: str = "label"
+    """Manifest: column of the classes; '' if all slices are unlabelled (then clear --positive and --negative too)."""
+    id_column: str = ""
+    """Manifest: column of unique slice ids (default: the file names)."""
+    patient_column: str = ""
+    """Manifest: column of the patient ids; an empty field means unknown (see --missing-patient)."""
+    split_column: str = ""
+    """Manifest: column of given splits (train, val, test and usual spellings); default: splits are computed."""
+    order_column: str = ""
+    """Manifest: column of numbers that put the slices of a class in sequence, for --block-size."""
+    mask_column: str = ""
+    """Manifest: column of lung mask files; default: masks are computed."""
+    mask_dir: Path | None = None
+    """Folder of lung masks under the pictures' own relative names, any suffix; default: masks are computed."""
+    patient_folders: bool = False
+    """Class folders: the folders directly below a class folder are patients."""
+    block_size: int = 0
+    """Where no patient is known: unparted blocks of so many files in order. 0: each file alone (inflates results)."""
+    missing_patient: Literal["together", "separate", "error"] = "together"
+    """Files without patient id where others have one: one group per class (cannot leak), each alone (may), or stop."""
+    allow_shared_groups: bool = False
+    """Accept a given split column that puts one patient, or equal pictures, into several splits."""
+    val_fraction: float = 0.15
+    """Share of the slices for validation; with a split column: taken from its training groups if it names none."""
+    test_fraction: float = 0.2
+    """Share of the slices for testing (computed splits only). Shares are met as nearly as whole groups allow."""
+    seed: int = 0
+    """Seed of the computed splits, and of the phantom."""
+    fold: int = 0
+    """Rotates the computed splits: with a test fraction of 1/q, folds 0..q-1 test every group once."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """Unreadable pictures: stop at the first, or skip them and name them in the report."""
+    overwrite: bool = False
+    """Replace a slice store that is already there."""
+    phantom_patients: int = 60
+    """Phantom: number of patients, half of them positive."""
+    phantom_slices: int = 8
+    """Phantom: slices of each patient."""
+    progress: bool = True
+    """Show a progress bar."""
+
+    @property
+    def kind(self) -> SourceKind:
+        """What ``source`` is. Raises ``DataError`` where it is nothing known."""
+        if str(self.source) == "phantom":
+            return "phantom"
+        if self.source.is_dir():
+            return "folder"
+        if self.source.is_file() and self.source.suffix.lower() in (".csv", ".tsv"):
+            return "manifest"
+        what = "is neither a folder nor a .csv file" if self.source.exists() else "does not exist"
+        raise DataError(f"the source {self.source} {what}; give a folder of class folders, a manifest, or 'phantom'")
+
+    @property
+    def class_names(self) -> tuple[str, str]:
+        """(negative, positive), several names joined by ``+``."""
+        return "+".join(self.negative) or "negative", "+".join(self.positive) or "positive"
+
+    def validate(self) -> None:
+        """Check everything that can be checked without opening files.
+
+        Raises:
+            ConfigError: a value is out of range, or an option has no meaning for this kind of source.
+            DataError: ``source`` is nothing known.
+        """
+        if not 16 <= self.size <= MAX_SIZE:
+            raise ConfigError(f"size must lie in 16..{MAX_SIZE}, not {self.size}")
+        for name in ("val_fraction", "test_fraction"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(f"{name} must lie in [0, 1), not {getattr(self, name)}")
+        if self.val_fraction + self.test_fraction >= 1.0:
+            raise ConfigError("val_fraction and test_fraction leave nothing for training; their sum must be below 1")
+        for name in ("seed", "fold", "block_size"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if self.seed >= 2**32:
+            raise ConfigError(f"seed must be below 2**32, not {self.seed}")
+        if self.window is not None and not (all(map(math.isfinite, self.window)) and self.window[0] < self.window[1]):
+            raise ConfigError(f"window must be LOW HIGH with LOW < HIGH, not {self.window}")
+        if self.mask_dir is not None and self.mask_column:
+            raise ConfigError("give mask_dir or mask_column, not both")
+        if not self.file_column:
+            raise ConfigError("file_column must name the column of the picture files")
+        self._refuse_meaningless_options()
+        if self.kind == "phantom":
+            if not 32 <= self.size <= 2048:
+                raise ConfigError(f"size must lie in 32..2048 for the phantom, not {self.size}")
+            if self.phantom_patients < 1 or self.phantom_slices < 1:
+                raise ConfigError("phantom_patients and phantom_slices must be at least 1")
+
+    def _refuse_meaningless_options(self) -> None:
+        # An option that would be passed over in silence is a split or a mask that the user believes in.
+        kind = self.kind
+        for field in fields(self):
+            owners = _OPTIONS_OF.get(field.name)
+            if owners and kind not in owners and getattr(self, field.name) != field.default:
+                option = field.name.replace("_", "-")
+                raise ConfigError(f"--{option} has no meaning for a {kind} as the source; leave it out")
+
+
+_PICTURES = ("folder", "manifest")
+_OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("phantom_patients", "phantom_slices"), ("phantom",)),
+    **dict.fromkeys(("mask_dir", "window", "fit", "block_size", "missing_patient", "exclude", "unlabelled"), _PICTURES),
+    **dict.fromkeys(("root", "split_column", "order_column", "mask_column", "file_column"), ("manifest",)),
+    **dict.fromkeys(("label_column", "id_column", "patient_column", "allow_shared_groups"), ("manifest",)),
+    "patient_folders": ("folder",),
+}

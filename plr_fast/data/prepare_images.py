@@ -1,0 +1,171 @@
+"""From a source on disk to what the store holds: grey bytes of one size, and a lung mask of the same size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..errors import ImageReadError
+from .manifest import Entry
+from .readers import SliceReader, find_reader, to_grey
+
+Fit = Literal["squash", "pad"]
+
+_JPEG = (".jpg", ".jpeg")
+_LEAST_SIDE = 16  # smaller pictures are beyond lung_mask
+
+
+@dataclass(frozen=True)
+class PreparedSlice:
+    """One slice as it goes into the store."""
+
+    image: npt.NDArray[np.uint8]
+    """(S, S)."""
+    mask: npt.NDArray[np.bool_]
+    """(S, S), True in the lungs."""
+    mask_ok: bool
+    """Whether the mask is plausible (computed) or has any pixel (given)."""
+    page: int | None
+    """Position in its source; None where the source is this one slice."""
+    spacing: tuple[float, float] | None
+    """Millimetres (y, x) between the pixel centres of ``image``; None where unknown."""
+    patient: str
+    """Patient id as the source itself states it; mostly empty."""
+    brightest: int | None
+    """Largest value of an unsigned 16-bit source, None for others; shows a window badly chosen."""
+
+
+def require_reader(path: Path) -> SliceReader:
+    """The reader for ``path``. Raises ``ImageReadError`` where the file is missing or of no known kind."""
+    if not path.exists():
+        raise ImageReadError(f"{path} does not exist")
+    reader = find_reader(path)
+    if reader is None:
+        raise ImageReadError(f"{path} is of no known kind (PNG, JPEG, TIFF)")
+    return reader
+
+
+def prepare_entry(
+    entry: Entry, *, size: int, fit: Fit, window: tuple[float, float] | None
+) -> tuple[PreparedSlice, ...]:
+    """Read, window, resize and mask all slices of ``entry``; only their small forms are kept in memory.
+
+    Raises:
+        ImageReadError: the source or its mask is unreadable, or the mask does not fit the picture.
+        DataError: the meaning of the values is unknown and no ``window`` is given.
+    """
+    reader = require_reader(entry.path)
+    masks = _read_masks(entry.mask) if entry.mask is not None else None
+    prepared = []
+    for raw in reader.read(entry.path):
+        name = str(entry.path) if raw.page is None else f"{entry.path}, page {raw.page}"
+        grey = to_grey(raw, window, name)
+        content = _resize(grey, size, fit)
+        if masks is None:
+            mask, mask_ok = _compute_mask(content)
+        else:
+            mask = _given_mask(masks, grey.shape, content.shape, name, entry.mask)
+            mask_ok = bool(mask.any())
+        spacing = None
+        if raw.spacing is not None:
+            (y, x), (height, width) = raw.spacing, content.shape
+            spacing = (y * grey.shape[0] / height, x * grey.shape[1] / width)
+        prepared.append(
+            PreparedSlice(
+                image=_centre(content, size),
+                mask=_centre(mask, size),
+                mask_ok=mask_ok,
+                page=raw.page,
+                spacing=spacing,
+                patient=raw.patient,
+                brightest=int(raw.pixels.max()) if raw.pixels.dtype == np.uint16 and not raw.hounsfield else None,
+            )
+        )
+    if masks is not None and next(masks, None) is not None:
+        raise ImageReadError(f"the mask {entry.mask} has more pages than {entry.path}")
+    if not prepared:
+        raise ImageReadError(f"{entry.path} holds no slices")
+    return tuple(prepared)
+
+
+def hash_source(path: Path) -> bytes:
+    """SHA-256 of a file, or of all files of a folder with their names."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(child for child in path.rglob("*") if child.is_file())
+    for file in files:
+        digest.update(file.name.encode(errors="surrogateescape"))
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.digest()
+
+
+def _resize(grey: npt.NDArray[np.uint8], size: int, fit: Fit) -> npt.NDArray[np.uint8]:
+    """(h, w) with max(h, w) = size ("pad": aspect kept) or h = w = size ("squash"); bicubic, antialiased."""
+    height, width = _fitted(grey.shape, size, fit)
+    if grey.shape == (height, width):
+        return grey
+    return np.array(Image.fromarray(grey).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _fitted(shape: tuple[int, ...], size: int, fit: Fit) -> tuple[int, int]:
+    if fit == "squash":
+        return size, size
+    height, width = shape
+    longest = max(height, width)
+    return max(1, round(height * size / longest)), max(1, round(width * size / longest))
+
+
+def _centre(content: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """Put ``content`` into the middle of a black square."""
+    height, width = content.shape
+    if (height, width) == (size, size):
+        return content
+    square = np.zeros((size, size), dtype=content.dtype)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = content
+    return square
+
+
+def _compute_mask(content: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], bool]:
+    from .lungs import lung_mask  # scikit-image is loaded only where masks are computed
+
+    if min(content.shape) < _LEAST_SIDE:
+        return np.zeros(content.shape, dtype=np.bool_), False  # a strip, padded: no lung to find
+    mask, (quality,) = lung_mask(content, return_quality=True)
+    return mask, quality.ok
+
+
+def _read_masks(path: Path) -> Iterator[npt.NDArray[np.bool_]]:
+    """Masks of a mask file, page by page: True where it is not black (JPEG: brighter than half, as it has noise)."""
+    for raw in require_reader(path).read(path):
+        yield raw.pixels > 127 if path.suffix.lower() in _JPEG else raw.pixels != 0
+
+
+def _given_mask(
+    masks: Iterator[npt.NDArray[np.bool_]],
+    shape: tuple[int, ...],
+    fitted: tuple[int, ...],
+    name: str,
+    file: Path | None,
+) -> npt.NDArray[np.bool_]:
+    mask = next(masks, None)
+    if mask is None:
+        raise ImageReadError(f"the mask {file} has fewer pages than its picture: none for {name}")
+    if mask.shape != shape:
+        raise ImageReadError(
+            f"the mask {file} is {mask.shape[1]}×{mask.shape[0]}, but its picture {name} is {shape[1]}×{shape[0]}"
+        )
+    if mask.shape == fitted:
+        return mask
+    # Box averaging and one half: the share of lung decides, without the overshoot of the picture's filter.
+    grey = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+    scaled: npt.NDArray[np.bool_] = np.asarray(grey.resize((fitted[1], fitted[0]), Image.Resampling.BOX)) >= 128
+    return scaled

@@ -1,0 +1,114 @@
+"""Readers: one source (a picture, a page file, a DICOM series, a volume) gives one or many raw slices.
+
+A reader knows a file format and nothing else: it yields raw values with what the format says about them, and
+:func:`to_grey` turns those into bytes afterwards, by one rule for all formats. A new format is one class with the
+methods of :class:`SliceReader`, given to :func:`register_reader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError, ImageReadError
+
+LUNG_WINDOW = (-1350.0, 150.0)
+"""Hounsfield units shown as black and white by default: the lung window, centre -600, width 1500."""
+
+
+@dataclass(frozen=True)
+class RawSlice:
+    """One slice as its file has it."""
+
+    pixels: npt.NDArray[Any]
+    """(H, W): uint8 = ready grey; anything else = values that a window turns into grey. Row 0 is the front (top)."""
+    page: int | None = None
+    """Position in its source, from 0; None where the source is this one slice."""
+    hounsfield: bool = False
+    """The values are Hounsfield units (slope and intercept already applied)."""
+    spacing: tuple[float, float] | None = None
+    """Millimetres between pixel centres (y, x), where the source says so."""
+    patient: str = ""
+    """Patient id, where the source says so."""
+
+
+class SliceReader(Protocol):
+    """Reads one kind of source."""
+
+    names_patients: bool
+    """Whether sources of this kind can say whose they are."""
+
+    def claims(self, path: Path) -> bool:
+        """Whether ``path`` (a file, or a folder that is one source) is of this kind, judged by its name or its
+        folder's listing; must be cheap and must not fail."""
+        ...
+
+    def count(self, path: Path) -> int:
+        """How many slices :meth:`read` will yield; reads headers at most. Raises ``ImageReadError``."""
+        ...
+
+    def read(self, path: Path) -> Iterator[RawSlice]:
+        """Yield the slices in order. Raises ``ImageReadError``, which names the file and the reason."""
+        ...
+
+
+_registered: list[SliceReader] = []
+
+
+def register_reader(reader: SliceReader) -> None:
+    """Add a reader; it is asked before those that are already there."""
+    _registered.insert(0, reader)
+
+
+def unregister_reader(reader: SliceReader) -> None:
+    """Remove a reader that :func:`register_reader` added."""
+    _registered.remove(reader)
+
+
+def find_reader(path: Path) -> SliceReader | None:
+    """The reader that claims ``path``, or None."""
+    from .readers_pillow import PictureReader  # Pillow is loaded only by those who read pictures
+
+    for reader in (*_registered, PictureReader()):
+        if reader.claims(path):
+            return reader
+    return None
+
+
+def to_grey(raw: RawSlice, window: tuple[float, float] | None, name: str) -> npt.NDArray[np.uint8]:
+    """Grey bytes (H, W) of a raw slice called ``name``.
+
+    uint8 stays as it is. Hounsfield units are shown through ``window`` (default :data:`LUNG_WINDOW`); other values
+    through ``window``, for which uint16 has the default 0..65535. Low and high become 0 and 255, linear between,
+    rounded to nearest, clipped outside.
+
+    Raises:
+        ImageReadError: the slice is empty, not two-dimensional, or has NaN or infinite values.
+        DataError: values whose range nobody knows (signed or floating, not Hounsfield) and no ``window``.
+    """
+    pixels = raw.pixels
+    if pixels.ndim != 2 or pixels.size == 0:
+        raise ImageReadError(f"{name}: expected a picture of two dimensions, found shape {pixels.shape}")
+    if pixels.dtype == np.uint8:
+        return pixels
+    if window is None and raw.hounsfield:
+        window = LUNG_WINDOW
+    if window is None and pixels.dtype == np.uint16:
+        window = (0.0, 65535.0)
+    if window is None:
+        low, high = pixels.min(), pixels.max()
+        raise DataError(
+            f"{name} holds {pixels.dtype} values ({low:g} to {high:g}) of unknown meaning; say which are to be black "
+            "and white with --window LOW HIGH"
+        )
+    if not np.isfinite(pixels).all():
+        raise ImageReadError(f"{name} has pixels that are NaN or infinite")
+    low, high = window
+    scaled = (pixels.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
+    grey: npt.NDArray[np.uint8] = np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
+    return grey

@@ -1,0 +1,270 @@
+"""Writing a slice store: all of it or nothing."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from .._version import __version__
+from ..errors import DataError, StoreError
+from ..files import require_space, storage_error, sync, write_json
+from .store_format import COLUMNS, FORMAT_NAME, FORMAT_VERSION, SPLITS, SliceRecord
+
+# What a row of the manifest takes on disk, roughly; only for the check of free space.
+_ROW_BYTES = 256
+
+
+class StoreWriter:
+    """Context manager that writes a slice store at ``path``, in bounded memory.
+
+    Slices are written to a hidden folder beside ``path``, which takes its place when the ``with`` block ends without
+    an exception; otherwise (also on Ctrl-C) it is removed and what was at ``path`` stays. The pixels are hashed on
+    their way. :attr:`records` may be changed until the block ends, so that groups and splits can be decided when all
+    pixels have been seen.
+
+    Args:
+        path: the folder to make.
+        size: height and width S of every slice.
+        count: how many slices will be added at most; sizes the check of free space.
+        class_names: (negative, positive).
+        fit: how pictures were brought to S×S, for the record.
+        window: the grey window (low, high) applied, if any, for the record.
+        mask_source: where the masks come from, for the record ("computed", "given", ...).
+        sources_sha256: hash of the source files, for the record.
+        summary: more to put under "summary" in ``store.json`` (JSON values); may be changed until the block ends.
+        overwrite: replace an existing slice store at ``path``. A folder that is no slice store is never replaced.
+        allow_shared_groups: let a group have slices in several splits; by default that is an error.
+
+    Raises:
+        ValueError: ``size``, ``count`` or ``class_names`` make no sense.
+        StoreError: ``path`` exists and may not be replaced.
+        StorageError: too little space, or writing failed; nothing is left behind.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        size: int,
+        count: int,
+        class_names: tuple[str, str],
+        fit: str = "squash",
+        window: tuple[float, float] | None = None,
+        mask_source: str = "given",
+        sources_sha256: str = "",
+        summary: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        allow_shared_groups: bool = False,
+    ) -> None:
+        if size < 1 or count < 1:
+            raise ValueError(f"size and count must be at least 1, not {size} and {count}")
+        if len(class_names) != 2 or class_names[0] == class_names[1]:
+            raise ValueError(f"class_names must be two different names (negative, positive), not {class_names!r}")
+        # A link to a store is followed: what it points at is replaced, not the link.
+        self.path = Path(os.path.realpath(path))
+        self.size = size
+        self.count = count
+        self.class_names = class_names
+        self.fit = fit
+        self.window = window
+        self.mask_source = mask_source
+        self.sources_sha256 = sources_sha256
+        self.summary: dict[str, Any] = dict(summary or {})
+        self.overwrite = overwrite
+        self.allow_shared_groups = allow_shared_groups
+        self.records: list[SliceRecord] = []
+        self._ids: set[str] = set()
+        self._folder: Path | None = None
+        self._files: dict[str, BinaryIO] = {}
+        self._digests = {name: hashlib.sha256() for name in ("slices", "masks")}
+
+    def __enter__(self) -> StoreWriter:
+        self._check_target()
+        require_space(self.path, self.count * (2 * self.size * self.size + _ROW_BYTES), f"the store {self.path}")
+        folder = self._sibling("tmp")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            self._folder = folder
+            for name in self._digests:
+                self._files[name] = (folder / f"{name}.npy").open("wb")
+                self._files[name].write(self._header(self.count))
+        except OSError as error:
+            self._abandon()
+            raise storage_error(error, self.path) from error
+        return self
+
+    def add(
+        self, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8] | npt.NDArray[np.bool_], record: SliceRecord
+    ) -> int:
+        """Append one slice: ``image`` uint8 (S, S), ``mask`` bool or uint8 0/1 (S, S). Returns its index.
+
+        Raises:
+            ValueError: wrong shape, dtype or mask values, or more slices than announced.
+            DataError: the id is empty or taken.
+            StorageError: writing failed.
+        """
+        if self._folder is None:
+            raise RuntimeError("StoreWriter.add works inside its 'with' block only")
+        shape = (self.size, self.size)
+        if image.shape != shape or image.dtype != np.uint8:
+            raise ValueError(f"image must be uint8 {shape}, not {image.dtype} {image.shape}")
+        if mask.shape != shape or mask.dtype not in (np.bool_, np.uint8):
+            raise ValueError(f"mask must be bool or uint8 {shape}, not {mask.dtype} {mask.shape}")
+        if mask.dtype == np.uint8 and mask.max() > 1:
+            raise ValueError(f"mask must hold 0 and 1 only, but has {mask.max()}")
+        if len(self.records) == self.count:
+            raise ValueError(f"only {self.count} slices were announced; slice {record.id!r} is one too many")
+        if not record.id or record.id in self._ids:
+            raise DataError(f"slice ids must be unique and not empty: {record.id!r} is not")
+        try:
+            for name, pixels in (("slices", image), ("masks", mask.view(np.uint8))):
+                content = pixels.tobytes()
+                self._files[name].write(content)
+                self._digests[name].update(content)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        self._ids.add(record.id)
+        self.records.append(record)
+        return len(self.records) - 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self._folder is not None:
+                self._finish(self._folder)
+        except OSError as failure:
+            raise storage_error(failure, self.path) from failure
+        finally:
+            self._abandon()
+
+    def _finish(self, folder: Path) -> None:
+        if not self.records:
+            raise DataError(f"no slice to write: {self.path} was not made")
+        self._check_records()
+        for name, file in self._files.items():
+            # The number of rows is known only now. NumPy pads its headers so that the first axis can grow in place.
+            file.flush()
+            file.seek(0)
+            file.write(self._header(len(self.records)))
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            sync(folder / f"{name}.npy")
+        self._write_manifest(folder / "manifest.csv")
+        write_json(
+            folder / "store.json",
+            {
+                "format": FORMAT_NAME,
+                "format_version": FORMAT_VERSION,
+                "plr_fast": __version__,
+                "size": self.size,
+                "count": len(self.records),
+                "fit": self.fit,
+                "window": self.window,
+                "class_names": list(self.class_names),
+                "mask_source": self.mask_source,
+                "sources_sha256": self.sources_sha256,
+                "pixels_sha256": {name: digest.hexdigest() for name, digest in self._digests.items()},
+                "summary": self.summary,
+            },
+        )
+        from .store import SliceStore  # at run time: that module re-exports this one's class
+
+        # Every reader will open the store with this same code: better to fail here, before anything is replaced.
+        SliceStore.open(folder)
+        self._check_target()
+        self._publish(folder)
+
+    def _publish(self, folder: Path) -> None:
+        if not self.path.exists():
+            folder.replace(self.path)
+        else:
+            # A folder cannot be renamed over a filled one: the old store steps aside and comes back if need be.
+            old = self._sibling("old")
+            self.path.replace(old)
+            try:
+                folder.replace(self.path)
+            except OSError:
+                old.replace(self.path)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
+        self._folder = None
+        sync(self.path.parent)
+
+    def _check_target(self) -> None:
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise StoreError(f"{self.path} exists and is not a folder; choose another place for the store")
+        if not any(self.path.iterdir()):
+            return
+        if not (self.path / "store.json").is_file():
+            raise StoreError(f"{self.path} exists, holds other files and is no slice store; choose another folder")
+        if not self.overwrite:
+            raise StoreError(f"{self.path} exists already; add --overwrite (overwrite=True) to replace that store")
+
+    def _check_records(self) -> None:
+        splits_of: dict[str, set[str]] = {}
+        for record in self.records:
+            if record.split not in SPLITS:
+                raise DataError(f"slice {record.id!r}: split is {record.split!r}, not one of {', '.join(SPLITS)}")
+            if record.label not in (-1, 0, 1):
+                raise DataError(f"slice {record.id!r}: label is {record.label!r}, not 0, 1 or -1 (unlabelled)")
+            if not record.group:
+                raise DataError(f"slice {record.id!r} has no group")
+            splits_of.setdefault(record.group, set()).add(record.split)
+        shared = {group: splits for group, splits in splits_of.items() if len(splits) > 1}
+        if shared and not self.allow_shared_groups:
+            group, splits = next(iter(shared.items()))
+            raise DataError(
+                f"{len(shared)} group(s) have slices in several splits, the first is {group!r} in "
+                f"{' and '.join(sorted(splits))}: what is learnt there would be tested on the same patient"
+            )
+        self.summary["groups"] = len(splits_of)
+        self.summary["shared_groups"] = len(shared)
+
+    def _write_manifest(self, file: Path) -> None:
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for record in self.records:
+                y, x = record.spacing or ("", "")
+                label = "" if record.label < 0 else record.label
+                fields = (record.id, record.patient, record.group, label, record.split, record.source)
+                writer.writerow((*fields, y, x, int(record.mask_ok)))
+        sync(file)
+
+    def _header(self, rows: int) -> bytes:
+        stream = BytesIO()
+        np.lib.format.write_array_header_1_0(
+            stream, {"descr": "|u1", "fortran_order": False, "shape": (rows, self.size, self.size)}
+        )
+        return stream.getvalue()
+
+    def _sibling(self, kind: str) -> Path:
+        # Beside the target, hence on the same file system: renaming stays atomic.
+        return self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.{kind}")
+
+    def _abandon(self) -> None:
+        for file in self._files.values():
+            # Closing flushes, which a full disk refuses once more; the file is about to go anyway.
+            with suppress(OSError):
+                file.close()
+        self._files.clear()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
