@@ -1,0 +1,222 @@
+"""Classical segmentation of the lungs on one slice: the arithmetic behind :func:`plr_fast.data.lungs.lung_mask`.
+
+Dark regions are proposed by a threshold and judged one by one: lungs are enclosed by thick tissue (the picture's border
+counts as tissue, since slices are often cut tightly), whereas the air around the body lies in the corners and the air
+under it faces a thin table. Where the first proposal is implausible, the border is forgiven more, then darker
+thresholds are tried (mediastinal windows). Sizes are fractions of the slice, so one setting serves every resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+Array: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+_TISSUE = 0.012
+"""Half thickness from which tissue counts as a body wall rather than a table or a frame, of the shorter side."""
+_CORNER = 0.03
+"""Side of the boxes in the corners where air outside the body is looked for, of the shorter side."""
+_FRAME = 0.12
+"""Widest bright frame that is looked through, of each side."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of :func:`plr_fast.data.lungs.lung_mask`, documented there."""
+
+    blur: float
+    threshold_shift: float
+    closing: float
+    hole_share: float
+    max_regions: int
+    min_region: float
+    min_share: float
+    max_share: float
+    working_size: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """Result for one slice. ``method`` is the proposal that was used, ``regions`` how many parts were kept."""
+
+    mask: Mask
+    method: str
+    threshold: float
+    regions: int
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Rows ``top..bottom`` and columns ``left..right`` inside a bright frame drawn around the picture."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def segment(grey: Array, settings: Settings) -> Found:
+    """Lungs of one slice ``[H, W]`` float32 in 0..1 (larger = denser); the best guess where nothing is plausible."""
+    height, width = grey.shape
+    factor = max(1, int(min(height, width) / settings.working_size + 0.25))
+    if factor == 1:
+        return _segment(grey, settings)
+    padded = np.pad(grey, ((0, -height % factor), (0, -width % factor)), mode="edge")
+    h, w = padded.shape[0] // factor, padded.shape[1] // factor
+    found = _segment(padded.reshape(h, factor, w, factor).mean(axis=(1, 3), dtype=np.float32), settings)
+    # the reduced mask is interpolated, so that its outline is not a staircase
+    large = ndimage.zoom(found.mask.astype(np.float32), factor, order=1, mode="nearest", grid_mode=True)
+    return Found(large[:height, :width] > 0.5, found.method, found.threshold, found.regions)
+
+
+def _segment(grey: Array, settings: Settings) -> Found:
+    sigma = max(0.5, settings.blur * min(grey.shape))
+    smooth = ndimage.gaussian_filter(grey, sigma, mode="nearest")
+    best, distance = Found(np.zeros(grey.shape, np.bool_), "none", float("nan"), 0), np.inf
+    if float(smooth.max() - smooth.min()) < 0.05:
+        return best
+    frame = _frame(grey)
+    for method, threshold, relaxed in _proposals(smooth, settings):
+        regions = _regions(smooth < threshold, relaxed, frame, settings)
+        if not regions:
+            continue
+        mask = np.logical_or.reduce(regions)
+        share = float(mask.mean())
+        off = max(settings.min_share - share, share - settings.max_share, 0.0)
+        if off < distance:
+            best, distance = Found(mask, method, threshold, len(regions)), off
+        if off == 0.0:
+            break
+    return best
+
+
+def _proposals(smooth: Array, settings: Settings) -> Iterator[tuple[str, float, bool]]:
+    """Thresholds from the likeliest on: (name, threshold, whether regions may touch the border much)."""
+    threshold = _otsu(smooth)
+    # halfway values are opacities as often as edges: the threshold moves towards the median of the tissue
+    threshold += settings.threshold_shift * (float(np.median(smooth[smooth >= threshold])) - threshold)
+    yield "otsu", threshold, False
+    yield "otsu, border allowed", threshold, True
+    dark = smooth[smooth < threshold]
+    if dark.size > 64 and float(np.ptp(dark)) > 0.02:  # fat and muscle may be dark too: split the dark side again
+        low = _otsu(dark)
+        yield "darker half", low, False
+        yield "darker half, border allowed", low, True
+
+
+def _otsu(values: Array) -> float:
+    counts, edges = np.histogram(values, 256, (0.0, 1.0))
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    return float(threshold_otsu(hist=(counts, middles)))  # type: ignore[no-untyped-call]
+
+
+def _frame(grey: Array) -> _Frame:
+    """Look through a bright, even frame: behind it the corners of the actual picture begin."""
+
+    def even(line: Array) -> bool:
+        return bool(line.mean() > 0.75 and line.std() < 0.1)
+
+    height, width = grey.shape
+    top, bottom, left, right = 0, height, 0, width
+    while top < _FRAME * height and even(grey[top]):
+        top += 1
+    while bottom > (1 - _FRAME) * height and even(grey[bottom - 1]):
+        bottom -= 1
+    while left < _FRAME * width and even(grey[top:bottom, left]):
+        left += 1
+    while right > (1 - _FRAME) * width and even(grey[top:bottom, right - 1]):
+        right -= 1
+    return _Frame(top, bottom, left, right)
+
+
+def _regions(dark: Mask, relaxed: bool, frame: _Frame, settings: Settings) -> list[Mask]:
+    """Regions of ``dark`` that look like lungs, closed and filled, largest first."""
+    labels, count = ndimage.label(dark)
+    if count == 0:
+        return []
+    areas = np.bincount(labels.ravel())
+    boxes = ndimage.find_objects(labels)
+    least = settings.min_region * dark.size
+    large = [int(i) for i in np.argsort(-areas[1:], kind="stable") + 1 if areas[i] >= least]
+    walls = _near_walls(dark)
+    radius = settings.closing * min(dark.shape)
+    kept: list[Mask] = []
+    largest = 0
+    for label in large:
+        region = labels == label
+        if not _outside(region, relaxed, frame, float(areas[label]) / dark.size):
+            closed = _close_and_fill(region, boxes[label - 1], radius, settings.hole_share)
+            if _lung_like(closed, region, walls, relaxed):
+                if areas[label] < 0.1 * largest or len(kept) == settings.max_regions:
+                    break
+                largest = max(largest, int(areas[label]))
+                kept.append(closed)
+    return kept
+
+
+def _near_walls(dark: Mask) -> Mask:
+    """Pixels in or beside tissue that is thick enough to be body; beyond the border all is taken for tissue."""
+    radius = max(1, round(_TISSUE * min(dark.shape)))
+    margin = radius + 2
+    tissue = np.pad(~dark, margin, constant_values=True)
+    thick = ndimage.distance_transform_edt(tissue) > radius
+    near: Mask = ndimage.distance_transform_edt(~thick) <= radius + 2.5
+    return near[margin:-margin, margin:-margin]
+
+
+def _outside(region: Mask, relaxed: bool, frame: _Frame, share: float) -> bool:
+    """Whether a region is air around the body: it fills corners, or runs along the upper or lower edge."""
+    c = max(1, round(_CORNER * min(region.shape)))
+    top, bottom = slice(frame.top, frame.top + c), slice(frame.bottom - c, frame.bottom)
+    left, right = slice(frame.left, frame.left + c), slice(frame.right - c, frame.right)
+    corners = sum(bool(region[rows, columns].any()) for rows in (top, bottom) for columns in (left, right))
+    if corners > 1:
+        return True
+    exact = bool(region[0, 0] or region[0, -1] or region[-1, 0] or region[-1, -1])
+    along = max(float(region[0].mean()), float(region[-1].mean()))
+    if not relaxed:
+        return exact or along > 0.15
+    # a lung in a tight cut may reach into one corner; a wedge of air there is small
+    return (exact and share <= 0.06) or along > 0.6 or share >= 0.7
+
+
+def _lung_like(closed: Mask, region: Mask, walls: Mask, relaxed: bool) -> bool:
+    """Whether a region has body around it on most sides and lies at the border with little of its outline."""
+    outline = closed & ~ndimage.binary_erosion(closed, border_value=1)
+    length = max(1, int(outline.sum()))
+    enclosed = float((walls & outline).sum()) / length
+    at_border = int(region[0].sum() + region[-1].sum() + region[:, 0].sum() + region[:, -1].sum())
+    border = at_border / (at_border + length)
+    if not relaxed:
+        return enclosed > 0.75 and border < 0.3
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    flat = np.ptp(rows) + 1 < 0.2 * region.shape[0] and np.ptp(columns) + 1 > 0.3 * region.shape[1]
+    strip = bool(flat and region[0].mean() + region[-1].mean() > 0.2)
+    return enclosed > 0.6 and border < 0.45 and not strip
+
+
+def _close_and_fill(region: Mask, box: tuple[slice, slice], radius: float, hole_share: float) -> Mask:
+    """Take in vessels at the outline, and what lies wholly inside, up to ``hole_share`` of the region per hole.
+
+    Larger holes are the heart or the liver, around which the two lungs have met.
+    """
+    margin = int(radius) + 2
+    part = np.pad(region[box], margin)
+    grown = ndimage.distance_transform_edt(~part) <= radius
+    part = (ndimage.distance_transform_edt(grown) > radius)[margin:-margin, margin:-margin]
+    labels, count = ndimage.label(ndimage.binary_fill_holes(part) & ~part)
+    if count:
+        small = np.bincount(labels.ravel()) <= hole_share * float(part.sum())
+        small[0] = False
+        part |= small[labels]
+    closed = np.zeros_like(region)
+    closed[box] = part
+    return closed
