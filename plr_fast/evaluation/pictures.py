@@ -1,0 +1,141 @@
+"""Which slices are shown in the report, and what the networks make of them.
+
+Slices are chosen by their place in the store, never by how well they turned out; only the gallery of errors looks at
+scores, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .figures import spread
+from .figures_pictures import ErrorExample, Grey, RealExample, RestoredExample
+from .metrics import FloatArray, IntArray
+from .restoration import Pictures, RestorationTestSet
+
+if TYPE_CHECKING:
+    from ..data.store import SliceStore
+
+_SHOWN_PATCHES = 49
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The slices of the report's pictures.
+
+    Attributes:
+        real: store indices of positive slices, one for each of as many groups as are wanted.
+        positions: positions in the test sets of the corrupted slices that are shown.
+    """
+
+    real: IntArray
+    positions: IntArray
+
+
+def choose_shown(store: SliceStore, positives: IntArray, test_slices: int, examples: int) -> Shown:
+    """Choose ``examples`` positive slices, spread over groups, and as many corrupted ones, spread over the test set."""
+    usable = np.array(
+        [index for index in positives if store.mask_ok[index] and store.masks[index].any()], dtype=np.int64
+    )
+    groups = store.groups[usable]
+    middle = []
+    for group in dict.fromkeys(groups.tolist()):
+        members = usable[groups == group]
+        # The slice of a patient with the most lung in it shows most of what there is to see.
+        middle.append(members[int(np.argmax([int(store.masks[index].sum()) for index in members]))])
+    real = np.array([middle[position] for position in spread(len(middle), examples)], dtype=np.int64)
+    return Shown(real, np.array(spread(test_slices, examples), dtype=np.int64))
+
+
+def corrupted_examples(test_set: RestorationTestSet, positions: IntArray) -> tuple[Pictures, Pictures]:
+    """(corrupted, original), float32 (n, S, S), of some samples of a test set."""
+    samples = [test_set.dataset[int(position)] for position in positions]
+    corrupted = np.stack([sample["image"][0].numpy() for sample in samples])
+    original = np.stack([sample["target"][0].numpy() for sample in samples])
+    return corrupted, original
+
+
+def real_slices(store: SliceStore, indices: IntArray) -> Pictures:
+    """Slices of the store as float32 (n, S, S) in [0, 1]."""
+    return np.asarray(store.slices[indices], dtype=np.float32) / np.float32(255.0)
+
+
+def real_examples(store: SliceStore, indices: IntArray, restored: Mapping[str, Pictures]) -> list[RealExample]:
+    """Blocks of figure 10."""
+    images = real_slices(store, indices)
+    return [
+        RealExample(
+            label=str(store.ids[index]),
+            image=images[position],
+            mask=np.asarray(store.masks[index]).astype(bool),
+            restored={name: pictures[position] for name, pictures in restored.items()},
+        )
+        for position, index in enumerate(indices)
+    ]
+
+
+def restored_rows(
+    store: SliceStore,
+    test_sets: Mapping[str, RestorationTestSet],
+    positions: IntArray,
+    corrupted: Mapping[str, tuple[Pictures, Pictures]],
+    restored: Mapping[str, tuple[str, Pictures]],
+) -> list[list[RestoredExample]]:
+    """Rows of figure 8, grouped into figures: one for each slice, or one for all slices of a single restorer.
+
+    Args:
+        store, test_sets, positions: what is shown.
+        corrupted: test set -> (corrupted, original).
+        restored: restorer -> (name of its test set, restored pictures).
+    """
+    single = len(restored) == 1
+    figures: list[list[RestoredExample]] = []
+    for place, position in enumerate(positions):
+        rows = []
+        for name, (test_set, pictures) in restored.items():
+            spoiled, original = corrupted[test_set]
+            identity = str(store.ids[test_sets[test_set].indices[position]])
+            label = f"slice {identity}" if single else f"{name} (corruption: {test_set})"
+            rows.append(RestoredExample(label, identity, original[place], spoiled[place], pictures[place]))
+        if single and figures:
+            figures[0].extend(rows)
+        else:
+            figures.append(rows)
+    return figures
+
+
+def surest_errors(
+    store: SliceStore, indices: IntArray, labels: IntArray, scores: FloatArray, threshold: float, examples: int
+) -> tuple[list[ErrorExample], list[ErrorExample]]:
+    """(missed positives, false alarms) that the classifier was surest of, at most ``examples`` each, surest first."""
+    called = scores >= threshold
+    found: list[list[ErrorExample]] = []
+    for wrong, order in (((labels == 1) & ~called, scores), ((labels == 0) & called, -scores)):
+        places = np.flatnonzero(wrong)
+        places = places[np.argsort(order[places], kind="stable")][:examples]
+        found.append(
+            [
+                ErrorExample(
+                    label=str(store.ids[indices[place]]),
+                    image=real_slices(store, indices[place : place + 1])[0],
+                    score=float(scores[place]),
+                    positive=bool(labels[place]),
+                )
+                for place in places
+            ]
+        )
+    return found[0], found[1]
+
+
+def noise_and_patches(test_set: RestorationTestSet, seed: int) -> tuple[list[Grey], list[Grey]]:
+    """Panels (a) and (b) of figure 5: four noise images, and patches of the bank of a Perlin test set."""
+    from plr_fast import perlin_noise
+
+    noise = perlin_noise((4, 256, 256), dtype="uint8", grey="minmax", seed=seed)
+    bank: Any = test_set.dataset.bank  # type: ignore[attr-defined]
+    patches = [np.asarray(bank[index]) for index in spread(len(bank), _SHOWN_PATCHES)]
+    return [np.asarray(image) for image in noise], patches
