@@ -13,6 +13,11 @@ struct Windows {
     i32 low_width, high_width;
 };
 
+PLR_HD Box window_box(const Windows& w, u64 seed, u64 sample, u32 stream, u32 number, i32 rows, i32 columns) {
+    return random_box(philox(seed, sample, stream, number), w.low_height, w.high_height, w.low_width, w.high_width,
+                      rows, columns);
+}
+
 struct BlurParams {
     u64 seed;
     i64 height, width;

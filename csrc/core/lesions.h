@@ -18,27 +18,20 @@ struct Box {
     i32 top, left, height, width;
 };
 
-// Candidate number `round` of a noise image: height and width each uniform in low..high, anywhere in the image.
-PLR_HD Box candidate_box(u64 seed, u64 image, u32 round, i32 low, i32 high, i32 rows, i32 columns) {
-    const Words words = philox(seed, image, STREAM_CANDIDATE, round);
-    Box box;
-    box.height = low + (i32)below(words.w[0], (u32)(high - low + 1));
-    box.width = low + (i32)below(words.w[1], (u32)(high - low + 1));
-    box.top = (i32)below(words.w[2], (u32)(rows - box.height + 1));
-    box.left = (i32)below(words.w[3], (u32)(columns - box.width + 1));
-    return box;
-}
-
-// Window `number` of blur or shuffle: height in low..high rows, width likewise, anywhere in the image.
-PLR_HD Box window_box(u64 seed, u64 sample, u32 stream, u32 number, i32 low_height, i32 high_height, i32 low_width,
-                      i32 high_width, i32 rows, i32 columns) {
-    const Words words = philox(seed, sample, stream, number);
+// A box drawn from four words: height and width each uniform between their ends, anywhere in an image of that size.
+PLR_HD Box random_box(const Words& words, i32 low_height, i32 high_height, i32 low_width, i32 high_width, i32 rows,
+                      i32 columns) {
     Box box;
     box.height = low_height + (i32)below(words.w[0], (u32)(high_height - low_height + 1));
     box.width = low_width + (i32)below(words.w[1], (u32)(high_width - low_width + 1));
     box.top = (i32)below(words.w[2], (u32)(rows - box.height + 1));
     box.left = (i32)below(words.w[3], (u32)(columns - box.width + 1));
     return box;
+}
+
+// Candidate number `round` of a noise image.
+PLR_HD Box candidate_box(u64 seed, u64 image, u32 round, i32 low, i32 high, i32 rows, i32 columns) {
+    return random_box(philox(seed, image, STREAM_CANDIDATE, round), low, high, low, high, rows, columns);
 }
 
 struct PasteParams {

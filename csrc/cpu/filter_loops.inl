@@ -68,9 +68,8 @@ static int blur_images(const BlurParams& p, const ImageBatch& batch, i64 first, 
         }
         if (source != target) __builtin_memcpy(target, source, (unsigned long)pixels * sizeof(T));
         for (i32 w = 0; w < p.windows.count; ++w) {
-            const Box box = window_box(p.seed, (u64)batch.samples[n], STREAM_BLUR_WINDOW, (u32)w, p.windows.low_height,
-                                       p.windows.high_height, p.windows.low_width, p.windows.high_width, (i32)p.height,
-                                       (i32)p.width);
+            const Box box = window_box(p.windows, p.seed, (u64)batch.samples[n], STREAM_BLUR_WINDOW, (u32)w,
+                                       (i32)p.height, (i32)p.width);
             for (i64 y = box.top; y < box.top + box.height; ++y)
                 blur_y(p, rows, y, box.left, box.left + box.width, sum, target + y * p.width);
         }
@@ -115,8 +114,7 @@ static int shuffle_images(const ShuffleParams& p, const ImageBatch& batch, i64 f
             __builtin_memcpy(target, source, (unsigned long)pixels * sizeof(T));
         }
         for (i32 w = 0; w < p.windows.count; ++w) {
-            const Box box = window_box(p.seed, sample, STREAM_SHUFFLE_WINDOW, (u32)w, p.windows.low_height,
-                                       p.windows.high_height, p.windows.low_width, p.windows.high_width, (i32)p.height,
+            const Box box = window_box(p.windows, p.seed, sample, STREAM_SHUFFLE_WINDOW, (u32)w, (i32)p.height,
                                        (i32)p.width);
             const u32 stream = substream(STREAM_SHUFFLE_INSIDE, (u32)w);
             shuffle_box(box, p.width, word_sequence(p.seed, sample, stream), source, target, held);
