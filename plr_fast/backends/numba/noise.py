@@ -56,7 +56,7 @@ def add_octave(row, b, d0, d1, dy, v, vdy):
 
 @jit
 def noise_sample(seed, sample, spatial, out, gradient, z_int, z_float, y_int, y_float, x_int, x_float, counts):
-    """Fill ``out`` (D, H, W) float32. The tables are those of :func:`stack`; ``counts`` are the lattices' sizes along x."""
+    """Fill ``out`` (D, H, W) float32. Tables as :func:`stack` makes them; ``counts``: lattice sizes along x."""
     octaves = gradient.shape[0]
     depth, height, width = out.shape
     longest = x_int.shape[2]

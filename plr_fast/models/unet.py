@@ -1,0 +1,190 @@
+"""The U-Net of the paper (III.C, IV.B): ten 3×3 convolutions down, skips, eight up, a linear output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Norm = Literal["none", "batch"]
+
+LEVELS = 5
+# Four poolings by two: what height and width are padded to.
+STRIDE = 2 ** (LEVELS - 1)
+# The ten convolutions of VGG-13, so that published weights fit the encoder.
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+class ConvStack(nn.Module):
+    """Numbered 3×3 convolutions ``conv1``, ``conv2``, … each with an optional ``normK`` and a ReLU behind it.
+
+    The convolutions are attributes of the module itself and keep their bias beside a batch norm: names and shapes
+    are then those of a VGG with or without batch norm, and ``module.conv8`` can carry a forward hook.
+    """
+
+    def __init__(self, channels: Sequence[tuple[int, int]], norm: Norm) -> None:
+        super().__init__()
+        if norm not in ("none", "batch"):
+            raise ValueError(f"norm must be 'none' or 'batch', not {norm!r}")
+        self.norm = norm
+        for number, (inputs, outputs) in enumerate(channels, start=1):
+            self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, 3, padding=1))
+            if norm == "batch":
+                self.add_module(f"norm{number}", nn.BatchNorm2d(outputs))
+
+    def apply_conv(self, number: int, features: Tensor) -> Tensor:
+        features = cast(Tensor, getattr(self, f"conv{number}")(features))
+        if self.norm == "batch":
+            features = cast(Tensor, getattr(self, f"norm{number}")(features))
+        # Not in place: a hook on a convolution must see its output before the activation.
+        return F.relu(features)
+
+
+class Encoder(ConvStack):
+    """Five levels of two 3×3 convolutions (``conv1`` … ``conv10``), halved by max pooling between the levels.
+
+    Args:
+        in_channels: Channels of the images.
+        widths: Channels of the five levels.
+        norm: ``"batch"`` puts a batch norm (``norm1`` … ``norm10``) behind each convolution.
+
+    Attributes:
+        widths: Channels of the five feature maps, finest first.
+    """
+
+    def __init__(self, in_channels: int = 1, widths: Sequence[int] = WIDTHS, norm: Norm = "none") -> None:
+        widths = check_widths(widths)
+        if in_channels < 1:
+            raise ValueError(f"in_channels must be 1 or more, not {in_channels}")
+        inputs = (in_channels, *widths[:-1])
+        super().__init__([pair for i, o in zip(inputs, widths, strict=True) for pair in ((i, o), (o, o))], norm)
+        self.in_channels = in_channels
+        self.widths = widths
+        init_he(self)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Float images (B, C, H, W), both sides multiples of 16 → five feature maps (B, widths[k], H/2^k, W/2^k)."""
+        features: list[Tensor] = []
+        current = images
+        for level in range(LEVELS):
+            if level:
+                current = F.max_pool2d(current, 2)
+            current = self.apply_conv(2 * level + 1, current)
+            current = self.apply_conv(2 * level + 2, current)
+            features.append(current)
+        return tuple(features)
+
+
+class Decoder(ConvStack):
+    """From a pyramid of features back to an image: upsample, join the skip, convolve twice; then a 1×1 linear output.
+
+    It asks nothing of the encoder but its feature maps (finest first, each smaller than the one before).
+
+    Args:
+        channels: Channels of the feature maps, finest first.
+        out_channels: Channels of the restored image.
+        norm: As in :class:`Encoder`.
+    """
+
+    def __init__(self, channels: Sequence[int], out_channels: int = 1, norm: Norm = "none") -> None:
+        if out_channels < 1:
+            raise ValueError(f"out_channels must be 1 or more, not {out_channels}")
+        pairs: list[tuple[int, int]] = []
+        for below, skip in zip(reversed(channels[1:]), reversed(channels[:-1]), strict=True):
+            pairs += [(below + skip, skip), (skip, skip)]
+        super().__init__(pairs, norm)
+        self.output = nn.Conv2d(channels[0], out_channels, 1)
+        init_he(self)
+        # A linear unit has no ReLU that halves its variance.
+        _fill_normal(self.output, gain=1.0)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Feature maps, finest first → image (B, out_channels, height and width of the finest map), not activated."""
+        current = features[-1]
+        for step, skip in enumerate(reversed(features[:-1])):
+            current = F.interpolate(current, size=skip.shape[-2:], mode="nearest")
+            current = self.apply_conv(2 * step + 1, torch.cat((skip, current), dim=1))
+            current = self.apply_conv(2 * step + 2, current)
+        return cast(Tensor, self.output(current))
+
+
+class UNet(nn.Module):
+    """Restores images: :class:`Encoder` + :class:`Decoder`, any height and width from 1 up.
+
+    Sizes that 16 does not divide are padded by repeating the edge and cropped again at the end.
+
+    Args:
+        in_channels: Channels of the corrupted images.
+        out_channels: Channels of the restored images.
+        widths: Channels of the five levels. The default gives the encoder the shapes of VGG-13; the classic U-Net has
+            1024 at the bottom.
+        norm: ``"none"`` (the paper's) or ``"batch"``.
+
+    Raises:
+        ValueError: a channel number below 1, not five widths, an unknown ``norm``.
+    """
+
+    def __init__(
+        self, in_channels: int = 1, out_channels: int = 1, widths: Sequence[int] = WIDTHS, norm: Norm = "none"
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(in_channels, widths, norm)
+        self.decoder = Decoder(self.encoder.widths, out_channels, norm)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, in_channels, H, W) → restored images (B, out_channels, H, W), linear (not clipped).
+
+        Raises:
+            ValueError: another rank, another number of channels, or an empty image.
+        """
+        check_images(images, self.encoder.in_channels)
+        height, width = images.shape[-2:]
+        padded, (top, left) = pad_to_stride(images)
+        restored = cast(Tensor, self.decoder(self.encoder(padded)))
+        return restored[..., top : top + height, left : left + width]
+
+
+def pad_to_stride(images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Pad (B, C, H, W) to multiples of 16, evenly, by repeating the edge; also return (rows above, columns left)."""
+    height, width = images.shape[-2:]
+    rows, columns = -height % STRIDE, -width % STRIDE
+    top, left = rows // 2, columns // 2
+    if rows or columns:
+        images = F.pad(images, (left, columns - left, top, rows - top), mode="replicate")
+    return images, (top, left)
+
+
+def check_images(images: Tensor, channels: int) -> None:
+    """Raise ``ValueError`` unless ``images`` is a non-empty floating (B, ``channels``, H, W)."""
+    if images.ndim != 4 or images.shape[1] != channels:
+        raise ValueError(f"images must have shape (B, {channels}, H, W), not {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floating point in [0, 1], not {images.dtype}")
+    if images.numel() == 0:
+        raise ValueError(f"images of shape {tuple(images.shape)} are empty")
+
+
+def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    """Return ``widths`` as a tuple of five positive integers or raise ``ValueError``."""
+    checked = tuple(int(width) for width in widths)
+    if len(checked) != LEVELS or min(checked) < 1:
+        raise ValueError(f"widths must be {LEVELS} positive numbers of channels (one per level), not {tuple(widths)}")
+    return checked
+
+
+def init_he(module: nn.Module) -> None:
+    """Initialise every convolution and linear layer after He et al. (normal, fan-in, gain √2) with zero bias."""
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d | nn.Linear):
+            _fill_normal(child, gain=math.sqrt(2.0))
+
+
+def _fill_normal(layer: nn.Conv2d | nn.Linear, *, gain: float) -> None:
+    fan_in = layer.weight[0].numel()
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,185 @@
+"""Fine-tuning (III.D): a classifier of slices, from scratch or from a pretrained encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.markup import escape
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..console import console
+from ..errors import CheckpointError, DataError
+from ..models import Classifier, load_encoder
+from ..models.transfer import find_weights
+from .augment import ZoomShear
+from .checkpoint import find_checkpoint
+from .config import FinetuneConfig, RunResult
+from .engine import train
+from .fractions import label_subset
+from .record import file_sha256, last_checkpoint, read_record
+from .seeding import seeded
+from .task import Batch, Meter, Task, check_batch_norm, gathered
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from ..data.store import SliceStore
+
+
+def finetune(config: FinetuneConfig) -> RunResult:
+    """Train a classifier on the labelled slices of the store's training split, or a share of them.
+
+    Raises:
+        DataError: a split lacks labelled slices, or the chosen share lacks a class.
+        StoreError: the store is missing, damaged or too new.
+        ConfigError, CheckpointError, DivergenceError, StorageError, TrainingInterrupted: as
+            :func:`plr_fast.training.engine.train`; a CheckpointError also if ``config.init`` does not fit.
+    """
+    return train(config, lambda: _build(config))
+
+
+class FinetuneTask(Task):
+    """Binary cross-entropy of the logits, on zoomed and sheared slices.
+
+    Args:
+        positive_weight: What the loss of a positive slice is multiplied by, in training and validation.
+    """
+
+    kind = "finetune"
+    plateau = ("val_accuracy", "max")
+
+    def __init__(
+        self, model: Classifier, train_data: Any, val_data: Any, config: FinetuneConfig, *, positive_weight: float
+    ) -> None:
+        self.model, self.train_data, self.val_data = model, train_data, val_data
+        self.best_metric = f"val_{config.best_by}"
+        self._seed = config.seed
+        self._augment = ZoomShear(config.zoom, config.shear)
+        self._positive_weight = positive_weight
+
+    def loss(self, model: nn.Module, batch: Batch, epoch: int) -> Tensor:
+        images = self._augment(batch["image"], seed=self._seed, epoch=epoch, indices=batch["index"])
+        return cross_entropy(model(images), batch["label"], self._positive_weight)
+
+    def meter(self) -> Meter:
+        return ClassificationMeter(self._positive_weight)
+
+    def score(self, row: dict[str, Any]) -> tuple[float, ...]:
+        # Equal accuracies are common on few slices: the lower loss decides between them.
+        return (-row["val_loss"],) if self.best_metric == "val_loss" else (row["val_accuracy"], -row["val_loss"])
+
+
+class ClassificationMeter(Meter):
+    """Loss, accuracy, balanced accuracy and AUROC at the threshold 0.5; the last two need both classes."""
+
+    def __init__(self, positive_weight: float) -> None:
+        self._positive_weight = positive_weight
+        self._logits: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    def update(self, model: nn.Module, batch: Batch) -> None:
+        self._logits.append(model(batch["image"]).float())
+        self._labels.append(batch["label"].float())
+
+    def compute(self, fabric: Fabric) -> dict[str, float | None]:
+        empty = torch.zeros(0, device=fabric.device)
+        logits = gathered(fabric, torch.cat([empty, *self._logits])).cpu()
+        labels = gathered(fabric, torch.cat([empty, *self._labels])).cpu()
+        right = (logits >= 0) == (labels > 0.5)
+        positive = labels > 0.5
+        both = bool(positive.any()) and not bool(positive.all())
+        values: dict[str, float | None] = {
+            "val_loss": float(cross_entropy(logits.double(), labels.double(), self._positive_weight)),
+            "val_accuracy": float(right.double().mean()),
+            "val_balanced_accuracy": None,
+            "val_auroc": None,
+        }
+        if both and bool(logits.isfinite().all()):
+            from sklearn.metrics import roc_auc_score
+
+            recalls = [float(right[side].double().mean()) for side in (positive, ~positive)]
+            values["val_balanced_accuracy"] = sum(recalls) / 2
+            values["val_auroc"] = float(roc_auc_score(positive.numpy(), logits.double().numpy()))
+        return values
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, positive_weight: float) -> Tensor:
+    """Mean binary cross-entropy of ``logits`` (B,) against 0/1 ``labels`` (B,), positives weighted."""
+    weight = None if positive_weight == 1.0 else logits.new_tensor(positive_weight)
+    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), pos_weight=weight)
+
+
+def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
+    from ..data.datasets import LabelledSliceDataset
+    from ..data.store import SliceStore
+
+    store = SliceStore.open(config.store)
+    labelled = _labelled(store, "train")
+    subset_seed = config.seed if config.subset_seed is None else config.subset_seed
+    train_indices = label_subset(labelled, store.labels, store.groups, fraction=config.fraction, seed=subset_seed)
+    val_indices = _labelled(store, "val")
+    check_batch_norm(config, store.size, len(train_indices))
+    with seeded(config.seed):
+        model = Classifier(config.widths, config.norm, config.hidden)
+    if config.init != "random" and find_checkpoint(last_checkpoint(Path(config.run))) is None:
+        load_encoder(model, config.init)
+        _warn_other_store(config, store)
+    positives = int((store.labels[train_indices] == 1).sum())
+    negatives = len(train_indices) - positives
+    weight = negatives / positives if config.class_weight == "balanced" else 1.0
+    task = FinetuneTask(
+        model,
+        LabelledSliceDataset(store, train_indices),
+        LabelledSliceDataset(store, val_indices),
+        config,
+        positive_weight=weight,
+    )
+    facts = {
+        "store_fingerprint": store.fingerprint,
+        "class_names": list(store.class_names),
+        "size": store.size,
+        "train_slices": len(train_indices),
+        "train_positives": positives,
+        "train_groups": len(np.unique(store.groups[train_indices])),
+        "train_groups_available": len(np.unique(store.groups[labelled])),
+        "val_slices": len(val_indices),
+        "positive_weight": weight,
+        "init_sha256": _init_sha256(config),
+    }
+    return task, facts
+
+
+def _labelled(store: SliceStore, split: str) -> np.ndarray:
+    indices = store.select(split)
+    labelled = indices[store.labels[indices] >= 0]
+    if len(labelled) == 0:
+        raise DataError(f"{Path(store.path)} has no labelled slice in its {split} split; prepare a store that has")
+    return labelled
+
+
+def _init_sha256(config: FinetuneConfig) -> str | None:
+    if config.init == "random":
+        return None
+    if config.resume and not Path(config.init).exists():
+        # Not needed any more once the run has a checkpoint of its own.
+        recorded = read_record(config.run).get("init_sha256")
+        return str(recorded)
+    return file_sha256(find_weights(config.init))
+
+
+def _warn_other_store(config: FinetuneConfig, store: SliceStore) -> None:
+    try:
+        theirs = read_record(config.init).get("store_fingerprint")
+    except CheckpointError:
+        return  # bare weights: nothing is known of their data
+    if theirs != store.fingerprint:
+        console.print(
+            f"[yellow]{escape(config.init)} was pretrained on another store, or on this one with other splits: slices "
+            "of this store's validation or test split may have been in its training data.[/yellow]",
+            soft_wrap=True,
+        )

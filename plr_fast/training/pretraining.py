@@ -1,0 +1,149 @@
+"""Pretraining (III.C): a U-Net learns to restore normal slices from corrupted ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import DataError
+from ..models import UNet
+from .config import PretrainConfig, RunResult
+from .engine import train
+from .record import file_sha256
+from .seeding import seeded
+from .task import Batch, Meter, Task, check_batch_norm, reduced_sums
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from ..data.store import SliceStore
+
+
+def pretrain(config: PretrainConfig) -> RunResult:
+    """Pretrain a U-Net on the normal slices of the store's training split.
+
+    Validation restores the normal slices of the validation split, spoilt in the same way in every epoch.
+
+    Raises:
+        DataError: the store has no normal slices in the training or the validation split.
+        StoreError: the store is missing, damaged or too new.
+        ConfigError, CheckpointError, DivergenceError, StorageError, TrainingInterrupted: as
+            :func:`plr_fast.training.engine.train`.
+    """
+    return train(config, lambda: _build(config))
+
+
+class PretrainTask(Task):
+    """Mean squared error between the restored and the true slice."""
+
+    kind = "pretrain"
+    best_metric = "val_loss"
+    plateau = ("val_loss", "min")
+
+    def __init__(self, model: UNet, train_data: Any, val_data: Any) -> None:
+        self.model, self.train_data, self.val_data = model, train_data, val_data
+
+    def loss(self, model: nn.Module, batch: Batch, epoch: int) -> Tensor:
+        del epoch  # the data set has put it into the corruption already
+        return F.mse_loss(model(batch["image"]), batch["target"])
+
+    def meter(self) -> Meter:
+        return RestorationMeter()
+
+    def score(self, row: dict[str, Any]) -> tuple[float, ...]:
+        return (-row["val_loss"],)
+
+
+class RestorationMeter(Meter):
+    """Mean squared errors over the validation slices.
+
+    ``val_loss`` of the restored slices, ``val_loss_lungs`` of their lung pixels, and ``val_identity`` of the corrupted
+    slices themselves: what a network that changes nothing would get.
+    """
+
+    def __init__(self) -> None:
+        # Sums of: error of each slice, error of the input, slices; error of lung pixels, lung pixels.
+        self._sums = torch.zeros(5, dtype=torch.float64)
+
+    def update(self, model: nn.Module, batch: Batch) -> None:
+        image, target, mask = batch["image"], batch["target"], batch["mask"]
+        error = (model(image).float() - target).square()
+        sums = (
+            error.mean(dim=(1, 2, 3)),
+            (image - target).square().mean(dim=(1, 2, 3)),
+            torch.ones(len(image)),
+            (error * mask).sum(dim=(1, 2, 3)),
+            mask.sum(dim=(1, 2, 3)),
+        )
+        # Per slice on the device, over slices in float64 on the CPU: some devices have no float64.
+        self._sums += torch.stack([value.cpu().double().sum() for value in sums])
+
+    def compute(self, fabric: Fabric) -> dict[str, float | None]:
+        error, identity, slices, lung_error, lung = reduced_sums(fabric, self._sums.to(fabric.device))
+        return {
+            "val_loss": error / slices,
+            "val_loss_lungs": lung_error / lung if lung else None,
+            "val_identity": identity / slices,
+        }
+
+
+def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
+    from ..data.store import SliceStore
+
+    store = SliceStore.open(config.store)
+    train_indices = _normals(store, "train", config.skip_bad_masks)
+    val_indices = _normals(store, "val", config.skip_bad_masks)
+    samples = config.samples_per_epoch or len(train_indices)
+    check_batch_norm(config, store.size, samples)
+    with seeded(config.seed):
+        model = UNet(1, 1, config.widths, config.norm)
+    train_data, val_data = _datasets(config, store, train_indices, val_indices)
+    facts = {
+        "store_fingerprint": store.fingerprint,
+        "class_names": list(store.class_names),
+        "size": store.size,
+        "train_slices": len(train_indices),
+        "val_slices": len(val_indices),
+        "bank_sha256": file_sha256(config.bank) if config.bank is not None else None,
+    }
+    return PretrainTask(model, train_data, val_data), facts
+
+
+def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val: np.ndarray) -> tuple[Any, Any]:
+    from ..data.datasets import PseudoLesionDataset
+
+    common: dict[str, Any] = {"corruption": config.corruption}
+    if config.corruption == "perlin":
+        common |= {"bank": _bank(config), "count": config.count}
+        common |= {"blend": config.blend, "alpha": config.alpha, "feather": config.feather}
+    return (
+        PseudoLesionDataset(store, train, seed=config.seed, length=config.samples_per_epoch, **common),
+        PseudoLesionDataset(store, val, seed=config.validation_seed, **common),
+    )
+
+
+def _bank(config: PretrainConfig) -> Any:
+    from plr_fast import LesionBank
+
+    if config.bank is not None:
+        return LesionBank.load(config.bank)
+    return LesionBank.generate(
+        count=config.bank_count, images=config.bank_images, patch=config.patch, seed=config.bank_seed
+    )
+
+
+def _normals(store: SliceStore, split: str, skip_bad_masks: bool) -> np.ndarray:
+    indices = store.select(split, label=0)
+    usable = indices[store.mask_ok[indices]] if skip_bad_masks else indices
+    if len(usable) == 0:
+        why = f"all {len(indices)} have an implausible lung mask (--no-skip-bad-masks takes them all the same)"
+        if len(indices) == 0:
+            why = f"none is labelled {store.class_names[0]!r}; prepare a store with such slices in that split"
+        raise DataError(f"{Path(store.path)} has no normal slice to use in its {split} split: {why}")
+    return cast(np.ndarray, usable)

@@ -1,0 +1,204 @@
+"""The run folder: its lock, its ``config.json``, and the check that a resumed run is the same run."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .._version import __version__
+from ..errors import CheckpointError, ConfigError
+from ..files import storage_error, write_json
+from .checkpoint import find_checkpoint
+from .config import TrainConfig
+
+CONFIG_FILE = "config.json"
+SUMMARY_FILE = "summary.json"
+FORMAT_VERSION = 1
+
+# What may change between a stop and a resumption without changing the weights. Files are compared by content (facts),
+# batch size and number of devices by their product.
+FREE = frozenset(
+    {
+        *("store", "run", "resume", "init", "bank"),
+        *("epochs", "max_steps", "early_stop"),
+        *("accelerator", "batch_size", "devices", "num_nodes", "num_workers", "threads"),
+        *("checkpoint_every", "checkpoint_seconds", "log_every", "tensorboard", "progress"),
+    }
+)
+
+
+def last_checkpoint(run: Path) -> Path:
+    return run / "checkpoints" / "last"
+
+
+def best_checkpoint(run: Path) -> Path:
+    return run / "checkpoints" / "best"
+
+
+def check_run_folder(config: TrainConfig) -> None:
+    """Refuse to start anew in a folder that holds a run, before any work is done.
+
+    Raises:
+        ConfigError: the folder holds a run and ``config.resume`` is False, or it is not empty and no run.
+    """
+    run = Path(config.run)
+    if (run / CONFIG_FILE).exists() or find_checkpoint(last_checkpoint(run)):
+        if not config.resume:
+            raise ConfigError(f"{run} already holds a run; continue it with --resume, or choose another folder")
+    elif run.is_dir() and any(item.name != ".lock" for item in run.iterdir()):
+        raise ConfigError(f"{run} is not empty and holds no run; choose another folder")
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold the run's folder for this process alone; the lock goes with the process, even by a kill.
+
+    Raises:
+        ConfigError: another process trains there.
+        StorageError: the folder cannot be made or written.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        handle = (run / ".lock").open("w")
+    except OSError as error:
+        raise storage_error(error, run) from error
+    with handle:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"another process is training in {run}; wait for it or choose another folder") from error
+        except (ImportError, OSError):
+            pass  # no such locks on this platform or file system: the run goes on without that safety
+        yield
+
+
+def write_record(config: TrainConfig, kind: str, facts: Mapping[str, Any], *, step: int) -> None:
+    """Write ``config.json``: the configuration, what the data were, versions, machine, git commit, and each start."""
+    path = Path(config.run) / CONFIG_FILE
+    starts = read_record(Path(config.run))["starts"] if path.exists() else []
+    commit = git_commit()
+    starts.append(
+        {
+            "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "step": step,
+            "plr_fast": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+            "threads": torch.get_num_threads(),
+            "git_commit": commit,
+        }
+    )
+    record = {
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "plr_fast": __version__,
+        "torch": torch.__version__,
+        "git_commit": commit,
+        "config": config.to_json(),
+        **facts,
+        "starts": starts,
+    }
+    write_json(path, record)
+
+
+def read_record(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read ``config.json`` of a run.
+
+    Raises:
+        CheckpointError: ``run`` is no run folder, its record is damaged, or a newer version wrote it.
+    """
+    path = Path(run) / CONFIG_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointError(f"{run} is not the folder of a training run: it has no {CONFIG_FILE}") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("format_version"), int):
+        raise CheckpointError(f"{path} is damaged: it names no format_version")
+    if record["format_version"] > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} was written in format {record['format_version']}, this plr_fast reads up to {FORMAT_VERSION}; "
+            "update plr_fast"
+        )
+    return record
+
+
+def check_same_run(config: TrainConfig, kind: str, facts: Mapping[str, Any]) -> None:
+    """Refuse to resume a run under another configuration or on other data.
+
+    Raises:
+        CheckpointError: names each field that differs, with both values.
+    """
+    run = Path(config.run)
+    record = read_record(run)
+    if record.get("kind") != kind:
+        raise CheckpointError(f"{run} holds a {record.get('kind')} run, not a {kind} run; choose another folder")
+    theirs, ours = record["config"], config.to_json()
+    differences = [
+        f"{name} was {theirs.get(name)!r}, now {value!r}"
+        for name, value in ours.items()
+        if name not in FREE and theirs.get(name) != value
+    ]
+    if "init" in ours and (theirs.get("init") == "random") != (ours["init"] == "random"):
+        differences.append(f"init was {theirs.get('init')!r}, now {ours['init']!r}")
+    if _samples_per_step(theirs) != _samples_per_step(ours):
+        differences.append(
+            f"batch_size × devices × num_nodes was {_samples_per_step(theirs)}, now {_samples_per_step(ours)}"
+        )
+    differences += [
+        f"{name} was {_short(record.get(name))}, now {_short(facts.get(name))}"
+        for name in ("store_fingerprint", "init_sha256", "bank_sha256")
+        if record.get(name) != facts.get(name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{run} cannot be resumed, it was started otherwise: {'; '.join(differences)}. "
+            "Give the former values, or start a new run in another folder"
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this package runs from (with "+changes" if it was edited), or None."""
+    package = Path(__file__).resolve().parents[1]
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(package), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        # An installed copy may lie inside somebody else's repository, which says nothing about it.
+        git("ls-files", "--error-unmatch", "_version.py")
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _samples_per_step(config: Mapping[str, Any]) -> int:
+    return int(config["batch_size"]) * int(config["devices"]) * int(config["num_nodes"])
+
+
+def _short(value: Any) -> str:
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) > 16 else repr(value)
