@@ -6,9 +6,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${PLR_FAST_VENV:-.venv}"
 [ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --upgrade pip
+pip=("$venv/bin/python" -m pip install --quiet --constraint constraints.txt)
+"${pip[@]}" --upgrade pip
 if [ "${1:-}" = dev ]; then
-    "$venv/bin/python" -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+    # The build's own requirements first: the build then happens in this environment, incrementally.
+    "${pip[@]}" 'setuptools>=77' pybind11 cmake ninja
+    PATH="$(cd "$venv/bin" && pwd):$PATH" "${pip[@]}" --no-build-isolation --editable '.[dev]'
 else
-    "$venv/bin/python" -m pip install --quiet --constraint constraints.txt .
+    "${pip[@]}" .
 fi

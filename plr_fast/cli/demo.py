@@ -75,16 +75,12 @@ def demo(config: DemoConfig) -> EvaluationResult:
     check_settings(config)
     store = prepared(config, scale)
     say("2/5 pretraining: the U-Net learns to remove pseudo lesions")
-    common: dict[str, Any] = {
-        "store": store,
-        "seed": config.seed,
-        "widths": WIDTHS,
-        "resume": True,
-        "checkpoint_seconds": 60.0,
-    }
+    common: dict[str, Any] = {"store": store, "seed": config.seed, "widths": WIDTHS, "checkpoint_seconds": 60.0}
+    run = config.out / "pretrain-plr-p"
     unet = pretrain(
         PretrainConfig(
-            run=config.out / "pretrain-plr-p",
+            run=run,
+            resume=run.exists(),
             bank=lesion_bank(config, store),
             epochs=scale.pretrain_epochs,
             batch_size=8,
@@ -96,8 +92,15 @@ def demo(config: DemoConfig) -> EvaluationResult:
         how = "from random weights" if init == "random" else "from the pretrained encoder"
         say(f"{step}/5 fine-tuning {how}, with {config.fraction:.0%} of the labels")
         run = config.out / f"finetune-{name}"
-        epochs = scale.finetune_epochs
-        runs.append(finetune(FinetuneConfig(run=run, init=init, fraction=config.fraction, epochs=epochs, **common)).run)
+        settings = FinetuneConfig(
+            run=run,
+            resume=run.exists(),
+            init=init,
+            fraction=config.fraction,
+            epochs=scale.finetune_epochs,
+            **common,
+        )
+        runs.append(finetune(settings).run)
     say("5/5 evaluation on the test split")
     return evaluate(
         EvaluateConfig(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from .._version import __version__
 
 DEBUG_VARIABLE = "PLR_FAST_DEBUG"
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, USAGE, SIGNALLED = 1, 2, 128
 
 
 class Command(NamedTuple):
@@ -38,7 +39,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``plr-fast`` with ``arguments`` (default: the process's own) and return the exit status.
 
-    0 is success, 1 a failure that was explained, 2 a wrong command line, 130 an interruption by the user.
+    0 is success, 1 a failure that was explained, 2 a wrong command line, 128 + n the end by signal n (130: Ctrl-C).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in ("--version", "-V"):
@@ -54,9 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         module = importlib.import_module(f".{COMMANDS[name].module}", __package__)
         return int(module.main(rest))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         sys.stderr.write("\nplr-fast: interrupted\n")
-        return INTERRUPTED
+        # As a shell counts: 130 after Ctrl-C, 143 after SIGTERM, which a training run tells apart.
+        return SIGNALLED + int(getattr(interruption, "signal", signal.SIGINT))
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED

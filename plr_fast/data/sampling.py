@@ -63,9 +63,10 @@ class EpochSampler(Sampler[int]):
     def order(self) -> np.ndarray:
         """Return the indices of this rank in this epoch, int64, before ``start`` is skipped."""
         if self.shuffle:
-            # A generator keyed by (seed, epoch): nothing to save, nothing to advance.
-            generator = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch]))
-            everyone = generator.permutation(self.length)
+            # Keyed by (seed, epoch): nothing to save, nothing to advance. NumPy keeps the raw words of a bit generator
+            # the same for ever, but not what Generator.permutation makes of them.
+            words = np.random.Philox(key=[self.seed, self.epoch]).random_raw(self.length)
+            everyone = np.argsort(words, kind="stable")
         else:
             everyone = np.arange(self.length)
         return everyone[self.rank :: self.world_size]
