@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def test_events_beyond_the_checkpoint_are_hidden_after_a_resumption(tmp_path: Pa
     for step in (1, 2, 3, 4):
         first.add({"loss": float(step), "auroc": None}, step, prefix="epoch/")
     first.close()
+    time.sleep(1.1)  # the files' names order them by whole seconds
     second = EventLog(tmp_path, step=2)  # the last checkpoint before a kill was at step 2
     second.add({"loss": 30.0}, 3, prefix="epoch/")
     second.close()
