@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
@@ -82,5 +83,13 @@ class CMakeBuild(build_ext):
             raise BuildError(f"{failure} ({error})") from None
 
 
+class FreshBuild(build):
+    """A build that starts from an empty folder: a module deleted since the last one would live on in the wheel."""
+
+    def run(self) -> None:
+        shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
+
+
 extensions = [] if wanted() == "0" else [Extension("plr_fast._native", sources=[])]
-setup(ext_modules=extensions, cmdclass={"build_ext": CMakeBuild})
+setup(ext_modules=extensions, cmdclass={"build": FreshBuild, "build_ext": CMakeBuild})

@@ -11,6 +11,7 @@ import pytest
 
 import plr_fast
 from plr_fast import DataError, LesionBank, perlin_noise
+from plr_fast.backends import get_backend
 from plr_fast.backends.reference.philox import Stream, draw, random_box
 from plr_fast.ops import bank as bank_module
 
@@ -44,6 +45,19 @@ def test_is_what_the_paper_describes(backend: str) -> None:
     assert len(bank) == len(expected) == 60
     for patch, other in zip(bank, expected, strict=True):
         np.testing.assert_array_equal(patch, other)
+
+
+def test_candidates_equal_the_reference(backend: str) -> None:
+    generator = np.random.default_rng(3)
+    images = generator.integers(0, 256, (3, 40, 33), np.uint8)
+    ids = np.array([0, -7, 2**40], np.int64)
+    name = backend.partition("-")[0]
+    results = []
+    for one in (name, "reference"):
+        out = np.empty((3, 50, 5), np.int32)
+        get_backend(one).candidates(images, ids, 2**64 - 1, (1, 30), 2**31, out, 2)
+        results.append(out)
+    np.testing.assert_array_equal(results[0], results[1])
 
 
 def test_same_whatever_the_chunks_threads_and_rounds(monkeypatch: pytest.MonkeyPatch, small: LesionBank) -> None:
