@@ -21,10 +21,10 @@ from .errors import (
     StorageError,
     StoreError,
 )
-from .ops import LesionBank, PasteInfo, gaussian_blur, local_shuffle, paste_lesions, perlin_noise
 
 if TYPE_CHECKING:
     from .data.lungs import lung_mask
+    from .ops import LesionBank, PasteInfo, gaussian_blur, local_shuffle, paste_lesions, perlin_noise
 
 __all__ = [
     "BackendInfo",
@@ -51,14 +51,22 @@ __all__ = [
     "use_backend",
 ]
 
-# Names whose modules need SciPy or scikit-image: loaded when first asked for.
-_LAZY = {"lung_mask": "plr_fast.data.lungs"}
+# Loaded when first asked for: the operations bring torch along, lung masks also SciPy and scikit-image. So the command
+# line answers at once, and can set what torch reads at its start.
+_LAZY = {
+    **dict.fromkeys(
+        ("LesionBank", "PasteInfo", "gaussian_blur", "local_shuffle", "paste_lesions", "perlin_noise"), "plr_fast.ops"
+    ),
+    "lung_mask": "plr_fast.data.lungs",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,4 @@ set -euo pipefail
 root="$(dirname "$0")/.."
 "$root/tools/setup.sh"
 venv="${PLR_FAST_VENV:-$root/.venv}"
-# On a shared machine threads that spin while they wait steal the time of those that work.
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 exec "$venv/bin/plr-fast" demo "$@"

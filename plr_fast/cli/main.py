@@ -52,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         sys.stderr.write(f"plr-fast: unknown command {name!r}; choose one of {', '.join(COMMANDS)}\n")
         return USAGE
+    # OpenMP threads that spin while they wait steal the time of those that work, and on a machine with other work that
+    # makes training several times slower. torch's runtime reads this when it is loaded, which is still to come.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         module = importlib.import_module(f".{COMMANDS[name].module}", __package__)
         return int(module.main(rest))

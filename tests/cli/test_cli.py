@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,10 +60,20 @@ def test_module_is_the_command() -> None:
     assert said.stdout == f"plr-fast {plr_fast.__version__}\n"
 
 
-def test_help_answers_without_torch_work() -> None:
-    code = "import sys; from plr_fast.cli.main import main; main(['--help']); print('tyro' in sys.modules)"
+def test_help_answers_without_loading_torch() -> None:
+    code = "import sys; from plr_fast.cli.main import main; main(['--help']); print({'torch', 'tyro'} & {*sys.modules})"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert said.stdout.endswith("False\n")
+    assert said.stdout.endswith("set()\n")
+
+
+def test_openmp_threads_do_not_spin_unless_told() -> None:
+    code = "import os; from plr_fast.cli.main import main; main(['doctor']); print(os.environ['OMP_WAIT_POLICY'])"
+    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
+        said = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment
+        )
+        assert said.stdout.splitlines()[-1] == expected
 
 
 def test_generate_noise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
