@@ -81,7 +81,7 @@ PLR_HD u8 blend_u8(i32 blend, u8 pixel, u8 patch, i32 weight) {
     return (u8)min_i32(255, (i32)pixel + (((i32)patch * weight + 128) >> 8));
 }
 
-PLR_HD float grey_to_float(u8 grey) { return (float)(grey / 255.0); }
+PLR_HD float grey_to_float(u8 grey) { return (float)grey / 255.0f; }
 
 PLR_HD float blend_float(i32 blend, float pixel, float patch, i32 weight) {
     if (blend == BLEND_REPLACE) return patch;

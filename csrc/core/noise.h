@@ -68,7 +68,7 @@ PLR_HD double fade(double t) { return t * t * t * (t * (t * 6.0 - 15.0) + 10.0);
 // P: the sample's permutation of 0..255.
 PLR_HD void fill_permutation(u64 seed, u64 sample, u8* p) {
     for (i32 i = 0; i < LATTICE_PERIOD; ++i) p[i] = (u8)i;
-    fisher_yates(word_sequence(seed, sample, STREAM_PERMUTATION), p, LATTICE_PERIOD);
+    fisher_yates(seed, sample, STREAM_PERMUTATION, p, LATTICE_PERIOD);
 }
 
 // Each octave looks at the permutation through its own offset, so octaves are not copies of each other.

@@ -47,28 +47,27 @@ PLR_HD u32 substream(u32 stream, u32 number) { return stream + (number << 8); }
 // An integer in [0, n): the high half of word * n. Its bias is below n / 2^32.
 PLR_HD u32 below(u32 word, u32 n) { return (u32)(((u64)word * n) >> 32); }
 
-// Words 0, 1, 2, ... of one stream in order; four come from each counter value.
-struct WordSequence {
-    u64 seed, sample;
-    u32 stream, position;
-    Words block;
-};
-
-PLR_HD WordSequence word_sequence(u64 seed, u64 sample, u32 stream) {
-    WordSequence s = {seed, sample, stream, 0u, {{0u, 0u, 0u, 0u}}};
-    return s;
-}
-
-PLR_HD u32 next_word(WordSequence& s) {
-    if ((s.position & 3u) == 0u) s.block = philox(s.seed, s.sample, s.stream, s.position >> 2);
-    return s.block.w[s.position++ & 3u];
-}
-
-// Fisher-Yates from the end: element i swaps with element below(word, i + 1).
+// Fisher-Yates from the end: element i swaps with element below(word, i + 1), words 0, 1, 2, ... of the stream in order,
+// four from each counter value. Words are made ahead in blocks, lane by lane, so that compilers make many at once.
 template <typename T>
-PLR_HD void fisher_yates(WordSequence words, T* items, u32 count) {
+PLR_HD void fisher_yates(u64 seed, u64 sample, u32 stream, T* items, u32 count) {
+    enum { AHEAD = 32 };
+    u32 words[4][AHEAD];
+    u32 used = 4 * AHEAD, index = 0;
     for (u32 i = count; i-- > 1;) {
-        const u32 j = below(next_word(words), i + 1u);
+        if (used == 4 * AHEAD) {
+            for (u32 k = 0; k < AHEAD; ++k) {
+                const Words block = philox(seed, sample, stream, index + k);
+                words[0][k] = block.w[0];
+                words[1][k] = block.w[1];
+                words[2][k] = block.w[2];
+                words[3][k] = block.w[3];
+            }
+            index += AHEAD;
+            used = 0;
+        }
+        const u32 j = below(words[used & 3u][used >> 2], i + 1u);
+        ++used;
         const T swapped = items[i];
         items[i] = items[j];
         items[j] = swapped;

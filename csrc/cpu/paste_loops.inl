@@ -7,7 +7,8 @@ static inline float blend(i32 mode, float pixel, float patch, i32 weight) {
     return blend_float(mode, pixel, patch, weight);
 }
 
-template <typename T>
+// The blend is a template argument, so that the loop over a row is free of choices; weights exist where it has any.
+template <i32 BLEND, typename T>
 static void paste_patch(const PasteParams& p, const Placement& place, i32 row, i32 column, const u8* mask, T* image) {
     const u8* patch = p.pixels + p.offsets[place.patch];
     const i32 height = p.heights[place.patch], width = p.widths[place.patch];
@@ -16,12 +17,27 @@ static void paste_patch(const PasteParams& p, const Placement& place, i32 row, i
     const i32 x0 = max_i32(0, -left), x1 = min_i32(width, (i32)p.width - left);
     for (i32 y = y0; y < y1; ++y) {
         const i64 line = (top + y) * p.width + left;
+        const u8* __restrict inside = mask + line;
+        const u8* __restrict from = patch + (i64)y * width;
+        T* __restrict to = image + line;
         for (i32 x = x0; x < x1; ++x) {
-            if (mask[line + x] == 0) continue;
-            const i32 weight = feathered(place.weight, p.feather, y, x, height, width);
-            const T value = patch_value(patch[y * width + x], (const T*)nullptr);
-            image[line + x] = blend(p.blend, image[line + x], value, weight);
+            i32 weight = 256;
+            if (BLEND == BLEND_ALPHA || BLEND == BLEND_ADD)
+                weight = feathered(place.weight, p.feather, y, x, height, width);
+            const T value = patch_value(from[x], (const T*)nullptr);
+            to[x] = inside[x] != 0 ? blend(BLEND, to[x], value, weight) : to[x];
         }
+    }
+}
+
+template <i32 BLEND, typename T>
+static void paste_patches(const PasteParams& p, u64 sample, const u8* mask, const u32* before, u32 lung, i32 count,
+                          T* image) {
+    for (i32 n = 0; n < count; ++n) {
+        const Placement place = placement(p, sample, n, lung);
+        i32 row, column;
+        kth_set_pixel(mask, before, (i32)p.height, (i32)p.width, place.pixel, &row, &column);
+        paste_patch<BLEND>(p, place, row, column, mask, image);
     }
 }
 
@@ -35,11 +51,11 @@ static void paste_image(const PasteParams& p, u64 sample, const u8* mask, u32* b
         lung += set;
     }
     *count = lung == 0 ? 0 : paste_count(p, sample);
-    for (i32 n = 0; n < *count; ++n) {
-        const Placement place = placement(p, sample, n, lung);
-        i32 row, column;
-        kth_set_pixel(mask, before, (i32)p.height, (i32)p.width, place.pixel, &row, &column);
-        paste_patch(p, place, row, column, mask, image);
+    switch (p.blend) {
+        case BLEND_REPLACE: paste_patches<BLEND_REPLACE>(p, sample, mask, before, lung, *count, image); break;
+        case BLEND_MAX: paste_patches<BLEND_MAX>(p, sample, mask, before, lung, *count, image); break;
+        case BLEND_ALPHA: paste_patches<BLEND_ALPHA>(p, sample, mask, before, lung, *count, image); break;
+        default: paste_patches<BLEND_ADD>(p, sample, mask, before, lung, *count, image); break;
     }
 }
 

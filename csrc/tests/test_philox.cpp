@@ -28,20 +28,19 @@ void below_covers_its_range() {
     CHECK(below(0xffffffffu, 1u) == 0u);
 }
 
-void sequence_walks_through_the_blocks() {
-    WordSequence words = word_sequence(1, 2, 3);
-    for (u32 i = 0; i < 9; ++i) CHECK(next_word(words) == philox(1, 2, 3, i / 4).w[i % 4]);
-}
-
-void fisher_yates_permutes() {
-    for (u32 n : {0u, 1u, 2u, 5u, 256u}) {
-        std::vector<int> items(n);
-        for (u32 i = 0; i < n; ++i) items[i] = (int)i;
-        fisher_yates(word_sequence(9, 9, 9), items.data(), n);
-        std::vector<int> sorted = items;
-        std::sort(sorted.begin(), sorted.end());
-        for (u32 i = 0; i < n; ++i) CHECK(sorted[i] == (int)i);
-        if (n == 256) CHECK(items != sorted);
+// The shuffle by its definition, one word at a time.
+void fisher_yates_takes_the_words_in_order() {
+    for (u32 n : {0u, 1u, 2u, 5u, 128u, 129u, 130u, 1000u}) {
+        std::vector<u32> items(n), expected(n);
+        for (u32 i = 0; i < n; ++i) items[i] = expected[i] = i;
+        for (u32 step = 0; step + 1 < n; ++step) {
+            const u32 i = n - 1 - step, word = philox(9, 8, 7, step / 4).w[step % 4];
+            std::swap(expected[i], expected[below(word, i + 1)]);
+        }
+        fisher_yates(9, 8, 7, items.data(), n);
+        CHECK(items == expected);
+        std::sort(items.begin(), items.end());
+        for (u32 i = 0; i < n; ++i) CHECK(items[i] == i);
     }
 }
 
@@ -50,7 +49,6 @@ void fisher_yates_permutes() {
 int main() {
     published_vectors();
     below_covers_its_range();
-    sequence_walks_through_the_blocks();
-    fisher_yates_permutes();
+    fisher_yates_takes_the_words_in_order();
     return plr_test::report();
 }

@@ -30,61 +30,80 @@ def reflect_101(i, n):
 
 
 @jit
+def mirror_row(row, half, padded):
+    """Copy a row to the middle of ``padded`` and mirror its ends."""
+    width = row.shape[0]
+    for x in range(width):
+        padded[half + x] = row[x]
+    for x in range(half):
+        padded[x] = row[reflect_101(x - half, width)]
+        padded[half + width + x] = row[reflect_101(width + x, width)]
+
+
+@jit
+def blend_float(out, row, weight, first):
+    """Add a weighted row, or begin with it."""
+    if first:
+        for x in range(out.shape[0]):
+            out[x] = weight * row[x]
+    else:
+        for x in range(out.shape[0]):
+            out[x] = fma(weight, row[x], out[x])
+
+
+@jit
+def blend_int(out, row, weight, first):
+    """Add a weighted row, or begin with it."""
+    if first:
+        for x in range(out.shape[0]):
+            out[x] = weight * row[x]
+    else:
+        for x in range(out.shape[0]):
+            out[x] += weight * row[x]
+
+
+@jit
 def blur_rows_float(image, weights, rows, padded):
     """The pass along x of a whole image, float32."""
-    width, half = image.shape[1], weights.shape[0] // 2
+    width, taps = image.shape[1], weights.shape[0]
     for y in range(image.shape[0]):
-        for x in range(width + 2 * half):
-            padded[x] = image[y, reflect_101(x - half, width)]
-        row = rows[y]
-        for x in range(width):
-            row[x] = weights[0] * padded[x]
-        for t in range(1, weights.shape[0]):
-            for x in range(width):
-                row[x] = fma(weights[t], padded[x + t], row[x])
+        mirror_row(image[y], taps // 2, padded)
+        for t in range(taps):
+            blend_float(rows[y], padded[t : t + width], weights[t], t == 0)
 
 
 @jit
 def blur_rows_u8(image, weights, rows, padded):
     """The pass along x of a whole image, uint8 into int32."""
-    width, half = image.shape[1], weights.shape[0] // 2
+    width, taps = image.shape[1], weights.shape[0]
     for y in range(image.shape[0]):
-        for x in range(width + 2 * half):
-            padded[x] = image[y, reflect_101(x - half, width)]
-        row = rows[y]
-        for x in range(width):
-            row[x] = weights[0] * padded[x]
-        for t in range(1, weights.shape[0]):
-            for x in range(width):
-                row[x] += weights[t] * padded[x + t]
+        mirror_row(image[y], taps // 2, padded)
+        for t in range(taps):
+            blend_int(rows[y], padded[t : t + width], weights[t], t == 0)
 
 
 @jit
 def blur_box_float(rows, weights, out, top, left, height, width, total):
     """The pass along y inside a box, float32."""
-    half = weights.shape[0] // 2
+    taps, total = weights.shape[0], total[:width]
     for y in range(top, top + height):
-        for t in range(weights.shape[0]):
-            row = rows[reflect_101(y + t - half, rows.shape[0])]
-            for x in range(left, left + width):
-                total[x] = weights[t] * row[x] if t == 0 else fma(weights[t], row[x], total[x])
-        for x in range(left, left + width):
-            out[y, x] = total[x]
+        for t in range(taps):
+            row = rows[reflect_101(y + t - taps // 2, rows.shape[0])]
+            blend_float(total, row[left : left + width], weights[t], t == 0)
+        for x in range(width):
+            out[y, left + x] = total[x]
 
 
 @jit
 def blur_box_u8(rows, weights, out, top, left, height, width, total):
     """The pass along y inside a box, int32 back to uint8, halves upwards."""
-    half = weights.shape[0] // 2
+    taps, total = weights.shape[0], total[:width]
     for y in range(top, top + height):
-        for x in range(left, left + width):
-            total[x] = 32768
-        for t in range(weights.shape[0]):
-            row = rows[reflect_101(y + t - half, rows.shape[0])]
-            for x in range(left, left + width):
-                total[x] += weights[t] * row[x]
-        for x in range(left, left + width):
-            out[y, x] = np.uint8(total[x] >> 16)
+        for t in range(taps):
+            row = rows[reflect_101(y + t - taps // 2, rows.shape[0])]
+            blend_int(total, row[left : left + width], weights[t], t == 0)
+        for x in range(width):
+            out[y, left + x] = np.uint8((total[x] + 32768) >> 16)
 
 
 @jit
