@@ -59,6 +59,11 @@ def test_torch_broadcast_eager(measure: Any, cells: int, octaves: int) -> None:
 def test_numba_textbook_loop(measure: Any, cells: int, octaves: int) -> None:
     out = np.empty((512, 512), np.float32)
     permutation = np.random.default_rng(0).permutation(256)
+    angles = np.arange(256) * (np.pi / 128)
+    gradients = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     measure(
-        group(cells, octaves), 512 * 512, "pixel", lambda: numba_textbook_noise(out, permutation, float(cells), octaves)
+        group(cells, octaves),
+        512 * 512,
+        "pixel",
+        lambda: numba_textbook_noise(out, permutation, gradients, float(cells), octaves),
     )

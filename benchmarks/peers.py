@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 @numba.njit(cache=True, fastmath=True)
-def numba_textbook_noise(out, permutation, cells, octaves):  # type: ignore[no-untyped-def]
+def numba_textbook_noise(out, permutation, gradients, cells, octaves):  # type: ignore[no-untyped-def]
     """Perlin octave noise as the textbook writes it: four hashes, four dot products and two fades for every pixel."""
     height, width = out.shape
     for y in range(height):
@@ -24,11 +24,11 @@ def numba_textbook_noise(out, permutation, cells, octaves):  # type: ignore[no-u
                 value = 0.0
                 for b in range(2):
                     for a in range(2):
-                        angle = permutation[(permutation[(i + a) & 255] + j + b) & 255] * (math.pi / 128)
+                        g = permutation[(permutation[(i + a) & 255] + j + b) & 255]
                         tx, ty = 1 - abs(dx - a), 1 - abs(dy - b)
                         fade_x = tx * tx * tx * (tx * (tx * 6 - 15) + 10)
                         fade_y = ty * ty * ty * (ty * (ty * 6 - 15) + 10)
-                        value += (math.cos(angle) * (dx - a) + math.sin(angle) * (dy - b)) * fade_x * fade_y
+                        value += (gradients[g, 0] * (dx - a) + gradients[g, 1] * (dy - b)) * fade_x * fade_y
                 total += amplitude * value
                 amplitude *= 0.5
                 frequency *= 2

@@ -9,9 +9,10 @@ from typing import Literal, cast, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import Blend, PasteSpec
+from ..backends.specs import Blend, Int32Array, PasteSpec, Uint8Array
 from ..errors import EmptyMaskWarning
 from .arguments import (
     Images,
@@ -133,9 +134,9 @@ def paste_lesions(
     active_backend().paste(batch.array, target, lungs, ids, bank.packed, spec, counts, get_num_threads())
     result = cast(Images, out if out is not None else batch.like_original(target))
     if return_info:
-        return result, PasteInfo(counts, np.logical_not(lungs.any(axis=(1, 2))))
-    if spec.count[0] > 0 and not counts.all():
-        empty = np.flatnonzero(counts == 0)
+        return result, PasteInfo(counts, _empty(lungs, counts))
+    empty = np.flatnonzero(_empty(lungs, counts))
+    if empty.size:
         warnings.warn(
             f"{len(empty)} of {len(counts)} masks are empty (image {', '.join(map(str, empty[:5]))}"
             f"{', ...' if len(empty) > 5 else ''}): these images are unchanged",
@@ -143,6 +144,14 @@ def paste_lesions(
             stacklevel=2,
         )
     return result
+
+
+def _empty(lungs: Uint8Array, counts: Int32Array) -> NDArray[np.bool_]:
+    """Return which masks are empty; only where nothing was pasted is there a need to look."""
+    empty: NDArray[np.bool_] = np.equal(counts, 0)
+    for i in np.flatnonzero(empty):
+        empty[i] = not lungs[i].any()
+    return empty
 
 
 def _weights(alpha: object) -> tuple[int, int]:
