@@ -54,8 +54,10 @@ class CMakeBuild(build_ext):
         cmake = shutil.which("cmake")
         if cmake is None:
             raise BuildError("cmake was not found")
-        import pybind11
-
+        try:
+            import pybind11
+        except ImportError:
+            raise BuildError("pybind11 is not installed") from None
         module = Path(self.get_ext_fullpath("plr_fast._native")).resolve()
         # One build folder per interpreter and place, so that an editable install is incremental.
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}-{sys.platform}"

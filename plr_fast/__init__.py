@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .backends import BackendInfo, backends, get_num_threads, set_num_threads, use_backend
 from .errors import (
+    BackendFallbackWarning,
     BackendUnavailableError,
     CheckpointError,
     ConfigError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .ops import LesionBank, PasteInfo, gaussian_blur, local_shuffle, paste_lesions, perlin_noise
 
 __all__ = [
+    "BackendFallbackWarning",
     "BackendInfo",
     "BackendUnavailableError",
     "CheckpointError",

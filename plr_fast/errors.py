@@ -43,5 +43,9 @@ class StorageError(PlrFastError, OSError):
         return str(self.strerror or super().__str__())
 
 
+class BackendFallbackWarning(RuntimeWarning):
+    """The compiled extension is missing and the slower Numba backend does its work; the results are the same."""
+
+
 class EmptyMaskWarning(UserWarning):
     """Some images have no lung pixel and were returned unchanged."""

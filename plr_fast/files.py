@@ -81,7 +81,9 @@ def storage_error(error: OSError, target: Path) -> StorageError:
     if isinstance(error, StorageError):
         return error
     reason = error.strerror or str(error)
-    hint = "free some space and run the same command again" if error.errno == errno.ENOSPC else "check the folder"
+    hint = (
+        "free some space and try again (training: with --resume)" if error.errno == errno.ENOSPC else "check the folder"
+    )
     return StorageError(error.errno, f"could not write {target}: {reason}; nothing was overwritten; {hint}")
 
 

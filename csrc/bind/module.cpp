@@ -74,6 +74,9 @@ ImageBatch image_batch(const py::array& images, py::array& out, const py::array&
     require_rank(images, "images", 3);
     require_shape(out, "out", {images.shape(0), images.shape(1), images.shape(2)});
     require_shape(samples, "samples", {images.shape(0)});
+    // Lung pixels are counted and drawn in 32 bits.
+    if (images.shape(1) > 0 && images.shape(2) >= (py::ssize_t{1} << 31) / images.shape(1))
+        throw py::value_error("images must have fewer than 2^31 pixels each, not shape " + shape_text(images));
     const i64* ids = input<i64>(samples, "samples");
     if (py::isinstance<py::array_t<u8>>(images))
         return {input<u8>(images, "images"), output<u8>(out, "out"), PIXEL_UINT8, ids};
@@ -175,8 +178,10 @@ void candidates(const py::array& images, const py::array& image_ids, u64 seed, s
     const u32 rounds = (u32)out.shape(1);
     require_shape(out, "out", {images.shape(0), (py::ssize_t)rounds, 5});
     const i64 rows = images.shape(1), columns = images.shape(2);
-    if (patch.first < 1 || patch.first > patch.second || patch.second > rows || patch.second > columns)
-        throw py::value_error("patch must be 1 <= low <= high <= the image's sides");
+    // The sum of grey of a patch must fit 32 bits.
+    if (patch.first < 1 || patch.first > patch.second || patch.second > rows || patch.second > columns ||
+        patch.second > 2048)
+        throw py::value_error("patch must be 1 <= low <= high <= the image's sides, and high <= 2048");
     const u8* grey = input<u8>(images, "images");
     const i64* ids = input<i64>(image_ids, "image_ids");
     i32* target = output<i32>(out, "out");

@@ -11,7 +11,7 @@ namespace {
 
 class Scratch {
   public:
-    explicit Scratch(u64 bytes) : size_(bytes) {
+    explicit Scratch(u64 bytes) {
         if (posix_memalign(&memory_, ALIGNMENT, bytes == 0 ? ALIGNMENT : bytes) != 0) memory_ = nullptr;
     }
     ~Scratch() { free(memory_); }
@@ -36,7 +36,6 @@ class Scratch {
   private:
     static constexpr u64 ALIGNMENT = 64;
     void* memory_ = nullptr;
-    u64 size_ = 0;
     u64 used_ = 0;
 };
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
-from ..errors import BackendUnavailableError
+from ..errors import BackendFallbackWarning, BackendUnavailableError
 from .specs import Backend
 
 ENVIRONMENT_VARIABLE = "PLR_FAST_BACKEND"
@@ -53,7 +54,7 @@ def _load(name: str) -> Backend | str:
     """Return the backend's module, or the reason why it cannot be loaded."""
     try:
         return cast(Backend, importlib.import_module(_ENTRIES[name].module))
-    except ImportError as error:
+    except Exception as error:  # whatever keeps a backend from loading must not keep the others from working
         return f"{error}; {_ENTRIES[name].mend}"
 
 
@@ -74,9 +75,13 @@ def get_backend(name: str) -> Backend:
 
 def active_name() -> str:
     """Return the name of the backend in use: the one chosen, else ``PLR_FAST_BACKEND``, else the first that runs."""
-    name = _chosen or os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower() or "auto"
+    asked = os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower()
+    name = _chosen or asked or "auto"
     if name != "auto":
-        get_backend(name)
+        try:
+            get_backend(name)
+        except ValueError as error:
+            raise ValueError(f"{ENVIRONMENT_VARIABLE}: {error}") from None
         return name
     for candidate, entry in _ENTRIES.items():
         if entry.automatic and not isinstance(_load(candidate), str):
@@ -86,8 +91,25 @@ def active_name() -> str:
 
 
 def active_backend() -> Backend:
-    """Return the backend in use."""
-    return get_backend(active_name())
+    """Return the backend in use. Says once per process if that is a fallback nobody asked for."""
+    name = active_name()
+    if name == "numba" and not _asked_for(name):
+        _say_fallback()
+    return get_backend(name)
+
+
+def _asked_for(name: str) -> bool:
+    return name in (_chosen, os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower())
+
+
+@cache
+def _say_fallback() -> None:
+    warnings.warn(
+        f"plr_fast runs without its compiled extension ({_load('native')}). The Numba backend gives the same results, "
+        f"more slowly; {ENVIRONMENT_VARIABLE}=numba or use_backend('numba') silences this.",
+        BackendFallbackWarning,
+        stacklevel=3,
+    )
 
 
 def use_backend(name: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,8 +28,9 @@ def set_num_threads(n: int | None) -> None:
     """
     global _chosen
     if n is not None:
-        if isinstance(n, bool) or not isinstance(n, int):
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
             raise TypeError(f"n must be an int or None, not {type(n).__name__}")
+        n = operator.index(n)
         if not 1 <= n <= 1024:
             raise ValueError(f"n must be 1..1024, not {n}")
     _chosen = n
@@ -50,6 +53,7 @@ def available_cpus() -> int:
     return max(1, count if quota is None else min(count, math.ceil(quota)))
 
 
+@cache
 def _cgroup_quota() -> float | None:
     try:
         limit, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()

@@ -9,7 +9,10 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import NamedTuple
 
 from .._version import __version__
@@ -56,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # makes training several times slower. torch's runtime reads this when it is loaded, which is still to come.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        module = importlib.import_module(f".{COMMANDS[name].module}", __package__)
-        return int(module.main(rest))
+        with terminable():
+            module = importlib.import_module(f".{COMMANDS[name].module}", __package__)
+            return int(module.main(rest))
     except KeyboardInterrupt as interruption:
         sys.stderr.write("\nplr-fast: interrupted\n")
         # As a shell counts: 130 after Ctrl-C, 143 after SIGTERM, which a training run tells apart.
@@ -67,6 +71,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as error:
         return explain(name, error)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which batch systems send; a ``KeyboardInterrupt``, so that all work cleans up as after Ctrl-C."""
+
+    signal = signal.SIGTERM
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Context in which SIGTERM raises :class:`Terminated` (in the main thread, where Python allows it)."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def overview() -> str:
@@ -87,6 +114,8 @@ def explain(name: str, error: Exception) -> int:
     """Say in one line what went wrong; with ``PLR_FAST_DEBUG=1``, or for errors nobody foresaw, show the traceback."""
     from ..errors import PlrFastError
 
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's MemoryError
+        error = MemoryError(f"out of memory: {str(error).splitlines()[0]}; make batches, slices or widths smaller")
     # Wrong values, files and sizes are the user's to mend and their messages say how; the rest are our bugs.
     foreseen = isinstance(error, (PlrFastError, OSError, ValueError, TypeError, MemoryError))
     if os.environ.get(DEBUG_VARIABLE) == "1" or not foreseen:

@@ -172,8 +172,8 @@ class PseudoLesionDataset(_SliceDataset):
         epochs_indices = [decode(key, self.epoch) for key in keys]
         samples = np.array([encode(epoch, index) for epoch, index in epochs_indices], np.int64)
         positions = np.array([index for _, index in epochs_indices], np.int64)
-        if positions.size and positions.max() >= self.length:
-            raise IndexError(f"index {positions.max()} of a data set of {self.length}")
+        if positions.size and (min(keys) < 0 or positions.max() >= self.length):
+            raise IndexError(f"index {min(keys) if min(keys) < 0 else positions.max()} of a data set of {self.length}")
         chosen = self.indices[positions % len(self.indices)]
         slices, masks = self.store.slices[chosen], self.store.masks[chosen]
         return FetchedBatch(

@@ -46,6 +46,8 @@ def require_reader(path: Path) -> SliceReader:
     """The reader for ``path``. Raises ``ImageReadError`` where the file is missing or of no known kind."""
     if not path.exists():
         raise ImageReadError(f"{path} does not exist")
+    if not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
+        raise ImageReadError(f"{path} is neither a file nor a folder")
     reader = find_reader(path)
     if reader is None:
         raise ImageReadError(f"{path} is of no known kind (PNG, JPEG, TIFF)")

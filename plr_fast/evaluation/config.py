@@ -13,6 +13,7 @@ from .restoration import RestorationResult
 
 # Fewer resamples than this leave the ends of a 95 % interval to a handful of draws.
 MIN_RESAMPLES = 100
+MAX_RESAMPLES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class EvaluateConfig:
             raise ConfigError(
                 f"bootstrap must be 0 (no intervals) or at least {MIN_RESAMPLES}, not {self.bootstrap}; 2000 is usual"
             )
+        if self.bootstrap > MAX_RESAMPLES:
+            raise ConfigError(f"bootstrap must be at most {MAX_RESAMPLES:,}, not {self.bootstrap:,}; 2000 is usual")
         if not 0 < self.threshold < 1:
             raise ConfigError(f"threshold must lie between 0 and 1, not {self.threshold}")
         if self.split not in ("train", "val", "test"):

@@ -19,6 +19,7 @@ Array = torch.Tensor | np.ndarray
 Images = TypeVar("Images", torch.Tensor, np.ndarray)
 
 LARGEST_SIDE = 2**31 - 1
+_MOST_PIXELS = 2**31  # lung pixels are counted and drawn in 32 bits
 
 
 def integer(value: object, name: str, low: int, high: int) -> int:
@@ -155,6 +156,8 @@ def planes(array: np.ndarray, name: str) -> np.ndarray:
         array = array[:, 0]
     if array.ndim != 3:
         raise ValueError(f"{name} must have shape (B, H, W) or (B, 1, H, W), not {array.shape}")
+    if array.shape[1] * array.shape[2] >= _MOST_PIXELS:
+        raise ValueError(f"{name} must have fewer than 2^31 pixels each, not {array.shape[1]} x {array.shape[2]}")
     if 0 in array.shape[1:]:
         raise ValueError(f"{name} must have at least one pixel, not shape {array.shape}")
     return array
@@ -170,10 +173,10 @@ def image_batch(images: Array, name: str = "images", *, check: bool = True) -> B
     array = planes(cpu_array(images, name), name)
     if array.dtype not in (np.uint8, np.float32):
         raise TypeError(f"{name} must be uint8 or float32, not {array.dtype}: convert them first")
+    array = np.ascontiguousarray(array)
     if check and array.dtype == np.float32 and array.size:
-        # aminmax passes NaN on, so one pass finds both.
-        low, high = (float(v) for v in torch.aminmax(torch.from_numpy(array)))
-        if math.isnan(low) or math.isnan(high):
+        low, high = float(array.min()), float(array.max())  # both pass NaN on
+        if math.isnan(low):
             bad = np.isnan(array).any(axis=(1, 2)).nonzero()[0]
             raise ValueError(f"{name} contain NaN (in image {', '.join(map(str, bad[:5]))}): clean them first")
         if low < 0 or high > 1:
@@ -181,7 +184,7 @@ def image_batch(images: Array, name: str = "images", *, check: bool = True) -> B
                 f"{name} range from {low:g} to {high:g}, but float32 images must lie in [0, 1]: scale them first "
                 "(or pass check=False if this is meant)"
             )
-    return Batch(np.ascontiguousarray(array), images)
+    return Batch(array, images)
 
 
 def mask_batch(masks: Array, shape: tuple[int, ...], name: str = "masks") -> Uint8Array:

@@ -14,13 +14,14 @@ import numpy as np
 
 from .._version import __version__
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import PatchBank, Uint8Array
+from ..backends.specs import MAX_OCTAVES, PatchBank, Uint8Array
 from ..errors import DataError
 from ..files import atomic_path
-from .arguments import integer, pair, require_memory, seed_value
+from .arguments import integer, number, pair, require_memory, seed_value
 from .noise import perlin_noise
 
 FORMAT_VERSION = 1
+LARGEST_PATCH = 2048  # the sum of its grey fits 32 bits
 _CHUNK_BYTES = 32 * 2**20  # noise images held at a time
 _FIRST_ROUNDS = 24  # candidates per wanted patch, spread over the images, before the first look at the acceptance
 
@@ -89,17 +90,17 @@ class LesionBank(Sequence[Uint8Array]):
             TypeError, ValueError: an argument of the wrong type or out of range.
             DataError: too few candidates are bright enough; the message tells how grey they were.
         """
-        low, high = pair(patch, "patch", 1, 2**15)
+        low, high = pair(patch, "patch", 1, LARGEST_PATCH)
         settings = BankSettings(
             count=integer(count, "count", 1, 2**24),
             images=integer(images, "images", 1, 2**24),
             size=integer(size, "size", 1, 2**15),
             threshold=integer(threshold, "threshold", 0, 254),
             patch=(low, high),
-            cells=cells,
-            octaves=octaves,
-            persistence=persistence,
-            lacunarity=lacunarity,
+            cells=number(cells, "cells", 1e-6, 2.0**30),
+            octaves=integer(octaves, "octaves", 1, MAX_OCTAVES),
+            persistence=number(persistence, "persistence", 0.0, 16.0),
+            lacunarity=number(lacunarity, "lacunarity", 1.0, 64.0),
             seed=seed_value(seed),
         )
         if high > settings.size:

@@ -25,6 +25,7 @@ from .arguments import (
 )
 
 _LARGEST_KERNEL = 63
+_SMALLEST_SIGMA = 1e-2  # below, the kernel is a single pixel anyway
 # What OpenCV uses for sigma 0 at these sizes, in 1/256, instead of its formula.
 _OPENCV_KERNELS = {
     1: (256,),
@@ -75,7 +76,9 @@ def gaussian_blur(
     size = integer(size, "size", 1, _LARGEST_KERNEL)
     if size % 2 == 0:
         raise ValueError(f"size must be odd, not {size}")
-    weights, weights_q8 = gaussian_kernel(size, number(sigma, "sigma", 0.0, 1e3))
+    if number(sigma, "sigma", 0.0, 1e3) != 0 and sigma < _SMALLEST_SIGMA:
+        raise ValueError(f"sigma must be 0 or at least {_SMALLEST_SIGMA:g}, not {sigma}")
+    weights, weights_q8 = gaussian_kernel(size, float(sigma))
     height, width = batch.array.shape[1:]
     spec = BlurSpec(seed_value(seed), weights, weights_q8, window_ranges(windows, window, (height, width)))
     ids = sample_ids(samples, len(batch.array))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeVar, cast, overload
 
@@ -115,7 +116,7 @@ def perlin_noise(
     _check_frequencies(spec, len(sizes) - 1)
     ids = sample_ids(samples, sizes[0])
     require_cpu(device, "device")
-    target = _output(sizes, spec.format, out)
+    target = _output(sizes, spec.format, spec.octaves, out)
     result = out if out is not None else target
     view = _numpy_view(target)
     # Backends write whole rows; other layouts get a contiguous copy of their own.
@@ -175,22 +176,39 @@ def _check_frequencies(spec: NoiseSpec, dims: int) -> None:
 
 
 def _output(
-    sizes: tuple[int, ...], form: NoiseFormat, out: torch.Tensor | np.ndarray | None
+    sizes: tuple[int, ...], form: NoiseFormat, octaves: int, out: torch.Tensor | np.ndarray | None
 ) -> torch.Tensor | np.ndarray:
     dtype = _DTYPES.get(form, torch.uint8)
-    size = int(np.prod(sizes, dtype=object)) * dtype.itemsize
-    # Min-max stretching holds each thread's whole sample in float32.
-    scratch = 4 * int(np.prod(sizes[1:], dtype=object)) if form == "minmax" else 0
-    require_memory((0 if out is not None else size) + scratch, f"noise of shape {sizes}")
+    size = math.prod(sizes) * dtype.itemsize
+    require_memory((0 if out is not None else size) + _scratch(sizes, form, octaves), f"noise of shape {sizes}")
     if out is None:
-        return torch.empty(sizes, dtype=dtype)
+        try:
+            return torch.empty(sizes, dtype=dtype, device="cpu")
+        except RuntimeError as error:  # torch's way of saying that memory is out
+            raise MemoryError(f"noise of shape {sizes} needs {size / 2**30:.1f} GiB: {error}") from None
     if tuple(out.shape) != sizes:
         raise ValueError(f"out must have shape {sizes}, not {tuple(out.shape)}")
     if isinstance(out, torch.Tensor):
         require_cpu(out.device, "out")
-    elif not out.flags.writeable:
-        raise ValueError("out must be writeable")
+        strides = out.stride()
+    else:
+        strides = out.strides
+        if not out.flags.writeable:
+            raise ValueError("out must be writeable")
+    if any(n > 1 and stride == 0 for n, stride in zip(sizes, strides, strict=True)):
+        raise ValueError(
+            "out holds the same memory several times (an expanded tensor): pass one with a place per value"
+        )
     return out
+
+
+def _scratch(sizes: tuple[int, ...], form: NoiseFormat, octaves: int) -> int:
+    """Return the bytes that a call needs beside its output, at most."""
+    workers = max(1, min(get_num_threads(), sizes[0]))
+    tables = 64 * octaves * sum(sizes[1:])
+    rows = workers * 4 * (7 * octaves + 8) * sizes[-1]
+    # Min-max stretching holds each thread's whole sample in float32.
+    return tables + rows + (workers * 4 * math.prod(sizes[1:]) if form == "minmax" else 0)
 
 
 def _numpy_view(target: torch.Tensor | np.ndarray) -> np.ndarray:

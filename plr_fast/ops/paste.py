@@ -130,6 +130,8 @@ def paste_lesions(
     )
     ids = sample_ids(samples, len(batch.array))
     target = output_for(batch, out)
+    if np.shares_memory(target, lungs):
+        raise ValueError("out must not be the masks: they are still needed while out is written")
     counts = np.zeros(len(batch.array), np.int32)
     active_backend().paste(batch.array, target, lungs, ids, bank.packed, spec, counts, get_num_threads())
     result = cast(Images, out if out is not None else batch.like_original(target))

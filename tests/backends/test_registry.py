@@ -56,6 +56,39 @@ def test_missing_backend_is_an_error_that_names_the_mend(monkeypatch: pytest.Mon
         registry._load.cache_clear()
 
 
+def test_a_fallback_that_nobody_asked_for_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plr_fast._native", None)
+    monkeypatch.delattr(plr_fast, "_native", raising=False)
+    monkeypatch.delitem(sys.modules, "plr_fast.backends.native", raising=False)
+    for cached in (registry._load, registry._say_fallback):
+        cached.cache_clear()
+    try:
+        with pytest.warns(plr_fast.BackendFallbackWarning, match="same results, more slowly"):
+            plr_fast.perlin_noise((1, 4, 4))
+        plr_fast.perlin_noise((1, 4, 4))  # a second warning would be an error here
+        registry._say_fallback.cache_clear()
+        plr_fast.use_backend("numba")
+        plr_fast.perlin_noise((1, 4, 4))  # asked for: nothing to say
+    finally:
+        monkeypatch.undo()
+        for cached in (registry._load, registry._say_fallback):
+            cached.cache_clear()
+
+
+def test_kernels_compile_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    from plr_fast.backends.numba import core
+
+    real = core.numba.njit
+
+    def njit(**options: object) -> object:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(core.numba, "njit", njit)
+    assert core.jit(lambda x: x + 1)(1) == 2
+
+
 def test_reference_is_never_chosen_by_itself() -> None:
     assert plr_fast.backends()[-1].name == "reference"
     assert not plr_fast.backends()[-1].active

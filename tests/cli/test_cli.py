@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,51 @@ def test_demo_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str], tmp_p
     assert (out / "pretrain-plr-p" / "checkpoints" / "best" / "model.safetensors").read_bytes() == before
     text = output(capsys, "demo", "--quick", "--out", out, "--seed", 1, status=1)
     assert "seed was 0, is 1" in text
+    (out / "demo.json").write_text("{")
+    assert "demo.json is damaged" in output(capsys, "demo", "--quick", "--out", out, status=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--source", "{nowhere}"), "does not exist"),
+        (("--source", "{table}"), "plr-fast prepare"),
+        (("--fraction", "2"), "fraction"),
+        (("--seed", "-1"), "seed"),
+        (("--source", "{few}"), "--block-size"),
+    ],
+)
+def test_a_demo_that_cannot_work_is_refused_first_and_leaves_no_trace(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "table.csv").write_text("file,label\n")
+    for name in ("covid", "normal"):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64)).save(tmp_path / "few" / name / "1.png")
+    places = {"nowhere": tmp_path / "nowhere", "table": tmp_path / "table.csv", "few": tmp_path / "few"}
+    out = tmp_path / "demo"
+    text = output(capsys, "demo", "--quick", "--out", out, *(a.format(**places) for a in arguments), status=1)
+    assert message in text
+    assert not (out / "demo.json").exists()
+
+
+def test_terminated_work_cleans_up(tmp_path: Path) -> None:
+    """SIGTERM, as batch systems send it, is like Ctrl-C: nothing is left, and the status says which signal it was."""
+    arguments = ["prepare", "--source", "phantom", "--out", str(tmp_path / "store"), "--phantom-patients", "5000"]
+    process = subprocess.Popen([sys.executable, "-m", "plr_fast", *arguments], stderr=subprocess.DEVNULL)
+    for _ in range(300):
+        if list(tmp_path.iterdir()):  # the hidden folder: the work is under way
+            break
+        time.sleep(0.1)
+    assert list(tmp_path.iterdir())
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_that_cannot_be_had_is_said(
+    capsys: pytest.CaptureFixture[str], chain: dict[str, Path], tmp_path: Path
+) -> None:
+    huge = ["--widths", *["200000"] * 5]
+    text = output(capsys, "pretrain", "--store", chain["store"], "--run", tmp_path / "run", *huge, status=1)
+    assert "out of memory" in text

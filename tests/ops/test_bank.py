@@ -99,6 +99,18 @@ def test_save_and_load(tmp_path: Path, small: LesionBank) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["bank.npz"], "no temporary file is left"
 
 
+def test_numpy_numbers_are_as_good_as_others(tmp_path: Path, small: LesionBank) -> None:
+    settings = {key: np.int64(value) for key, value in SMALL.items()}
+    bank = LesionBank.generate(**settings, cells=np.float32(4), octaves=np.int64(4))
+    bank.save(tmp_path / "bank.npz")
+    assert LesionBank.load(tmp_path / "bank.npz").settings == small.settings
+
+
+def test_large_patches_keep_to_the_threshold() -> None:
+    bank = LesionBank.generate(count=3, images=1, size=2048, patch=(900, 2048), threshold=120, octaves=1, cells=1)
+    assert all(patch.mean() > 120 for patch in bank)
+
+
 def test_damaged_files_are_named(tmp_path: Path, small: LesionBank) -> None:
     path = tmp_path / "bank.npz"
     with pytest.raises(FileNotFoundError):
@@ -167,7 +179,10 @@ def test_contact_sheet(tmp_path: Path, small: LesionBank) -> None:
         ({"threshold": 255}, ValueError, "threshold"),
         ({"threshold": 1.5}, TypeError, "threshold"),
         ({"cells": -1}, ValueError, "cells"),
-        ({"count": 2**24, "patch": (1, 2**15), "size": 2**15}, MemoryError, "bank of"),
+        ({"count": 2**24, "patch": (1, 2048), "size": 2**12}, MemoryError, "bank of"),
+        ({"patch": (1, 2049), "size": 2**12}, ValueError, "patch"),
+        ({"octaves": 99}, ValueError, "octaves"),
+        ({"cells": (4, 4)}, TypeError, "cells must be a number"),
     ],
 )
 def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:

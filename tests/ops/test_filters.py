@@ -145,6 +145,7 @@ def test_in_place_kinds_and_batches(backend: str, operation: Any, kwargs: dict[s
         (gaussian_blur, {"size": 4}, ValueError, "size must be odd"),
         (gaussian_blur, {"size": -1}, ValueError, "size"),
         (gaussian_blur, {"size": 65}, ValueError, "size"),
+        (gaussian_blur, {"sigma": 1e-200}, ValueError, "sigma must be 0 or at least"),
         (gaussian_blur, {"sigma": -1}, ValueError, "sigma"),
         (gaussian_blur, {"sigma": float("nan")}, ValueError, "sigma"),
         (gaussian_blur, {"windows": 0}, ValueError, "windows"),

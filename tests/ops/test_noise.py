@@ -247,6 +247,8 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"out": torch.empty(2, 8, 9)}, ValueError, "out must have shape"),
     ({"out": torch.empty(2, 8, 8, dtype=torch.float64)}, ValueError, "out has dtype"),
     ({"out": torch.empty(2, 8, 8, device="meta")}, ValueError, "out is on meta"),
+    ({"out": torch.empty(1, 8, 8).expand(2, 8, 8)}, ValueError, "same memory several times"),
+    ({"shape": (1, 1, 2**30), "octaves": 24}, MemoryError, "this machine has"),
     ({"out": [[0.0]]}, TypeError, "out must be a torch tensor"),
 ]
 
@@ -256,6 +258,15 @@ def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: 
     kwargs = {"shape": (2, 8, 8), **kwargs}
     with pytest.raises(error, match=message):
         perlin_noise(kwargs.pop("shape"), **kwargs)
+
+
+def test_torch_default_device_makes_no_difference(backend: str) -> None:
+    expected = perlin_noise((1, 8, 8))
+    torch.set_default_device("meta")
+    try:
+        assert torch.equal(perlin_noise((1, 8, 8)), expected)
+    finally:
+        torch.set_default_device(None)
 
 
 def test_read_only_out_is_refused() -> None:

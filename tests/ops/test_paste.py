@@ -199,6 +199,28 @@ def test_out_that_overlaps_in_part_is_refused() -> None:
         paste_lesions(buffer[:4], np.ones((4, 20, 20), bool), BANK, out=buffer[1:])
 
 
+def test_out_may_not_be_the_masks() -> None:
+    masks = np.ones((2, 20, 20), np.uint8)
+    with pytest.raises(ValueError, match="out must not be the masks"):
+        paste_lesions(np.zeros((2, 20, 20), np.uint8), masks, BANK, out=masks)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_views_of_any_kind_are_read(backend: str, dtype: Any) -> None:
+    images, masks = scene(dtype)
+    upside = np.ascontiguousarray(images[:, ::-1])
+    expected = paste_lesions(images, masks, BANK)
+    np.testing.assert_array_equal(paste_lesions(upside[:, ::-1], masks, BANK), expected)
+    images.flags.writeable = False
+    np.testing.assert_array_equal(paste_lesions(images, masks, BANK), expected)
+
+
+def test_images_beyond_32_bits_are_refused() -> None:
+    huge = np.broadcast_to(np.zeros(1, np.uint8), (1, 2**16, 2**15))
+    with pytest.raises(ValueError, match=r"fewer than 2\^31 pixels each"):
+        paste_lesions(huge, huge, BANK)
+
+
 def test_unchecked_images_may_hold_anything() -> None:
     images = damaged(-1000.0)
     result = paste_lesions(images, np.ones(images.shape, bool), BANK, count=0, check=False)

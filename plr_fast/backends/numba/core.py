@@ -22,9 +22,24 @@ STREAM_SHUFFLE_INSIDE = 8
 _U32 = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
-# No fastmath: the compiler may neither reorder nor fuse, or the bits would change.
-jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
-inline = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, inline="always")
+
+def _compiled(function: Any, **options: Any) -> Any:
+    # No fastmath: the compiler may neither reorder nor fuse, or the bits would change.
+    options = {"nogil": True, "error_model": "numpy", "fastmath": False, **options}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to cache in (a read-only installation without a home): compile in each process
+        return numba.njit(**options)(function)
+
+
+def jit(function: Any) -> Any:
+    """Decorator of all kernels."""
+    return _compiled(function)
+
+
+def inline(function: Any) -> Any:
+    """Decorator of small functions that vanish in their callers."""
+    return _compiled(function, inline="always")
 
 
 @intrinsic
