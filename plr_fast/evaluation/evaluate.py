@@ -23,8 +23,8 @@ from .config import EvaluateConfig, EvaluationResult
 from .corruptions import make_test_sets
 from .facts import describe_store, environment
 from .inference import choose_device, predict, restore
-from .metrics import Confusion, FloatArray, IntArray, MetricValue, binary_metrics, confusion
-from .records import RESTORATION_COLUMNS, csv_text, predictions_csv, results_json
+from .metrics import FloatArray, IntArray, MetricValue, binary_metrics, confusion
+from .records import RESTORATION_COLUMNS, check_folder, csv_text, predictions_csv, results_json
 from .report import Findings, render
 from .restoration import (
     Pictures,
@@ -63,6 +63,7 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
 
     started = time.perf_counter()
     config.check()
+    check_folder(config.out)
     store = SliceStore.open(config.store)
     classifiers, restorers = open_runs(config.classifiers, config.restorers)
     warnings = check_stores([*classifiers, *restorers], store, allow_other=config.allow_other_store)
@@ -332,6 +333,3 @@ def _advance(progress: Progress, task: object) -> Callable[[int], None]:
         progress.advance(task, count)  # type: ignore[arg-type]
 
     return advance
-
-
-__all__ = ["Confusion", "EvaluateConfig", "EvaluationResult", "evaluate"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
+from ..errors import ConfigError
 from .metrics import Confusion, FloatArray, IntArray
 from .report import Findings
 
@@ -18,6 +21,34 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 RESTORATION_COLUMNS = ("id", "group", "restorer", "test_set", "region", "picture", "mse", "psnr", "ssim")
+
+
+# What an evaluation leaves in its folder.
+OUTPUTS = ("metrics.json", "report.html", "predictions.csv", "restoration.csv", "figures")
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a folder whose files an evaluation would mix with its own, or replace.
+
+    Raises:
+        ConfigError: ``out`` holds other files and no evaluation, or a ``metrics.json`` of something else.
+    """
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if "metrics.json" in found:
+        try:
+            ours = "plr_fast" in json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            ours = False
+        if not ours:
+            raise ConfigError(
+                f"{out / 'metrics.json'} is not from an evaluation; choose another folder for the results"
+            )
+        return
+    foreign = sorted(name for name in found if name not in OUTPUTS and not name.startswith("."))
+    if foreign:
+        raise ConfigError(
+            f"{out} holds other files ({', '.join(foreign[:3])}) and no evaluation; choose a new folder for the results"
+        )
 
 
 def results_json(findings: Findings, confusions: Mapping[str, Confusion], seconds: float) -> dict[str, Any]:
