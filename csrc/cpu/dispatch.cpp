@@ -27,7 +27,7 @@ const Kernels& find(const std::string& name) {
         if (name.empty() ? !tier.supported : name != tier.kernels->name) continue;
         if (!tier.supported)
             throw std::invalid_argument("instruction set '" + name + "' needs " + tier.needs +
-                                        ", which this CPU does not have; unset PLR_FAST_ISA to let plr_fast choose");
+                                        ", which this CPU does not have");
         return *tier.kernels;
     }
     throw std::invalid_argument("unknown instruction set '" + name + "': this build has " + known);
@@ -56,7 +56,11 @@ const Kernels& kernels() {
     const Kernels* current = chosen.load(std::memory_order_acquire);
     if (current == nullptr) {
         const char* pinned = std::getenv("PLR_FAST_ISA");
-        current = &find(pinned == nullptr ? "" : pinned);
+        try {
+            current = &find(pinned == nullptr ? "" : pinned);
+        } catch (const std::invalid_argument& error) {
+            throw std::invalid_argument(std::string("PLR_FAST_ISA: ") + error.what());
+        }
         chosen.store(current, std::memory_order_release);
     }
     return *current;

@@ -120,8 +120,11 @@ def main(arguments: Sequence[str]) -> int:
     kinds: Any = Noise | Patches | Lesions
     about = "Write noise, lesion patches or pseudo-lesion pictures."
     config: GenerateNoise | GeneratePatches | GenerateLesions = read(kinds, "generate", arguments, description=about)
-    if config.count < 1:
-        raise ConfigError(f"count must be at least 1, not {config.count}")
+    for name in ("count", "size"):
+        if getattr(config, name) < 1:
+            raise ConfigError(f"{name} must be at least 1, not {getattr(config, name)}")
+    if isinstance(config, GenerateLesions) and not 0 <= config.lesions[0] <= config.lesions[1]:
+        raise ConfigError(f"lesions must be FEWEST MOST with 0 <= FEWEST <= MOST, not {config.lesions}")
     if config.out.exists() and not config.out.is_dir():
         raise ConfigError(f"out is a file: {config.out}; choose a folder")
     written = make(config)

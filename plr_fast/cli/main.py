@@ -120,7 +120,11 @@ def explain(name: str, error: Exception) -> int:
     foreseen = isinstance(error, (PlrFastError, OSError, ValueError, TypeError, MemoryError))
     if os.environ.get(DEBUG_VARIABLE) == "1" or not foreseen:
         raise error
-    sys.stderr.write(f"plr-fast {name}: {error or type(error).__name__}\n")
+    if isinstance(error, OSError) and error.filename is not None and not isinstance(error, PlrFastError):
+        message = f"{error.filename}: {error.strerror}"  # without Python's "[Errno 2]"
+    else:
+        message = str(error) or type(error).__name__
+    sys.stderr.write(f"plr-fast {name}: {message}\n")
     if not isinstance(error, (PlrFastError, OSError, MemoryError)):
         sys.stderr.write(f"({DEBUG_VARIABLE}=1 shows where)\n")
     return FAILED

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from plr_fast.data.phantom_fields import Stream, stream
 from plr_fast.data.phantom_render import Scan
+from plr_fast.ops.arguments import require_memory
 
 _SMALLEST, _LARGEST = 32, 2048
 
@@ -80,7 +81,7 @@ def thorax_phantom(
         raise ValueError(f"positive_share must lie in 0..1, got {positive_share}")
 
     count = patients * slices_per_patient
-    _require_memory(count, size)
+    require_memory(3 * count * size * size, f"a phantom of {count} slices of {size}x{size} with masks")
     slices = np.empty((count, size, size), np.uint8)
     masks = np.empty((count, size, size), np.bool_)
     lesions = np.empty((count, size, size), np.bool_)
@@ -116,19 +117,3 @@ def _integer(name: str, value: object, low: int, high: int) -> int:
     if not low <= number <= high:
         raise ValueError(f"{name} must lie in {low}..{high}, got {number}")
     return number
-
-
-def _require_memory(count: int, size: int) -> None:
-    """Refuse sizes beyond the machine before anything is computed."""
-    import os
-
-    needed = 3 * count * size * size
-    try:
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # not told on this platform: the allocation itself decides
-        return
-    if needed > 0.8 * available:
-        raise MemoryError(
-            f"{count} slices of {size}x{size} with masks need {needed / 2**30:.1f} GiB, this machine has "
-            f"{available / 2**30:.1f} GiB: ask for fewer patients or a smaller size"
-        )

@@ -174,7 +174,7 @@ class LesionBank(Sequence[Uint8Array]):
         except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"{path} is damaged or is no lesion bank: {error}") from error
+            raise DataError(f"{path} is damaged or is no lesion bank") from error
         _check(packed, path)
         return cls(packed, settings)
 

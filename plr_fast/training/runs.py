@@ -52,6 +52,9 @@ def _config(run: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     if record.get("kind") != kind:
         raise CheckpointError(f"{run} is the folder of a {record.get('kind')} run; a {kind} run is needed here")
     config: dict[str, Any] = record["config"]
+    missing = [name for name in ("widths", "norm", "hidden")[: 3 if kind == "finetune" else 2] if name not in config]
+    if missing:
+        raise CheckpointError(f"{run}/config.json does not tell {' and '.join(missing)}: it is damaged or was edited")
     return config
 
 

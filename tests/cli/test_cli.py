@@ -124,7 +124,9 @@ def test_doctor_reports_what_does_not_work(capsys: pytest.CaptureFixture[str], m
 ERRORS: list[tuple[list[str], str]] = [
     (["generate", "noise", "--out", "{file}"], "out is a file"),
     (["generate", "noise", "--out", "{new}", "--count", "0"], "count must be at least 1"),
-    (["generate", "noise", "--out", "{new}", "--size", "-3"], "shape[1] must be"),
+    (["generate", "noise", "--out", "{new}", "--size", "-3"], "size must be at least 1"),
+    (["generate", "lesions", "--out", "{new}", "--lesions", "5", "1"], "lesions must be FEWEST MOST"),
+    (["generate", "lesions", "--out", "{new}", "--bank", "{new}.npz"], "new.npz: No such file or directory"),
     (["generate", "noise", "--out", "{new}", "--size", "2000000", "--count", "1"], "MiB of disk"),
     (["generate", "patches", "--out", "{new}", "--patch", "9", "2"], "low <= high"),
     (["generate", "lesions", "--out", "{new}", "--store", "{new}"], "new"),
@@ -157,8 +159,8 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PLR_FAST_DEBUG", "1")
-    with pytest.raises(ValueError, match="shape"):
-        main(["generate", "noise", "--out", str(tmp_path), "--size", "-3"])
+    with pytest.raises(ValueError, match="cells"):
+        main(["generate", "noise", "--out", str(tmp_path), "--cells", "-3"])
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def test_any_size(size: int) -> None:
         ({"positive_share": 1.5}, ValueError, "positive_share must lie in 0..1, got 1.5"),
         ({"positive_share": float("nan")}, ValueError, "positive_share"),
         ({"positive_share": "half"}, TypeError, "positive_share must be a number"),
-        ({"patients": 1_000_000, "slices_per_patient": 10_000, "size": 2048}, MemoryError, "ask for fewer patients"),
+        ({"patients": 1_000_000, "slices_per_patient": 10_000, "size": 2048}, MemoryError, "make fewer or smaller"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, object], error: type[Exception], text: str) -> None:
