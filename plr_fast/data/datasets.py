@@ -6,6 +6,7 @@ dicts of tensors; pass :func:`collate` to the ``DataLoader``, and a fetched batc
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -39,7 +40,7 @@ def collate(samples: Sequence[Sample]) -> Sample:
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
-class _SliceDataset(Dataset[Sample]):
+class _SliceDataset(Dataset[Sample], ABC):
     """What both data sets share: slices of a store, fetched by the batch."""
 
     def __init__(self, store: SliceStore, indices: np.ndarray) -> None:
@@ -53,8 +54,9 @@ class _SliceDataset(Dataset[Sample]):
     def __getitem__(self, key: int) -> Sample:
         return self.__getitems__([key])[0]
 
+    @abstractmethod
     def __getitems__(self, keys: Sequence[int]) -> FetchedBatch:
-        raise NotImplementedError("a data set says how it fetches a batch")
+        """Return the samples of ``keys``, fetched as one batch."""
 
 
 def scaled(slices: np.ndarray) -> torch.Tensor:
