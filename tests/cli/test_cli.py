@@ -245,7 +245,17 @@ def test_a_demo_that_cannot_work_is_refused_first_and_leaves_no_trace(
 
 def test_terminated_work_cleans_up(tmp_path: Path) -> None:
     """SIGTERM, as batch systems send it, is like Ctrl-C: nothing is left, and the status says which signal it was."""
-    arguments = ["prepare", "--source", "phantom", "--out", str(tmp_path / "store"), "--phantom-patients", "5000"]
+    arguments = [
+        "prepare",
+        "--source",
+        "phantom",
+        "--out",
+        str(tmp_path / "store"),
+        "--phantom-patients",
+        "5000",
+        "--size",
+        "64",
+    ]
     process = subprocess.Popen([sys.executable, "-m", "plr_fast", *arguments], stderr=subprocess.DEVNULL)
     for _ in range(300):
         if list(tmp_path.iterdir()):  # the hidden folder: the work is under way
