@@ -75,8 +75,7 @@ def get_backend(name: str) -> Backend:
 
 def active_name() -> str:
     """Return the name of the backend in use: the one chosen, else ``PLR_FAST_BACKEND``, else the first that runs."""
-    asked = os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower()
-    name = _chosen or asked or "auto"
+    name = _asked_for()
     if name != "auto":
         try:
             get_backend(name)
@@ -93,13 +92,13 @@ def active_name() -> str:
 def active_backend() -> Backend:
     """Return the backend in use. Says once per process if that is a fallback nobody asked for."""
     name = active_name()
-    if name == "numba" and not _asked_for(name):
+    if name == "numba" and _asked_for() == "auto":
         _say_fallback()
     return get_backend(name)
 
 
-def _asked_for(name: str) -> bool:
-    return name in (_chosen, os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower())
+def _asked_for() -> str:
+    return _chosen or os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower() or "auto"
 
 
 @cache

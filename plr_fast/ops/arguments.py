@@ -142,7 +142,7 @@ def cpu_array(value: Array, name: str) -> np.ndarray:
     """Return a tensor or array as a NumPy view."""
     if isinstance(value, torch.Tensor):
         require_cpu(value.device, name)
-        if value.dtype in (torch.bfloat16,) or value.is_sparse or value.is_quantized:
+        if value.dtype == torch.bfloat16 or value.is_sparse or value.is_quantized:
             raise TypeError(f"{name} must be a dense tensor of a dtype that NumPy has, not {value.dtype}")
         return value.detach().numpy()
     if isinstance(value, np.ndarray):

@@ -14,11 +14,11 @@ import numpy as np
 
 from .._version import __version__
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import MAX_OCTAVES, PatchBank, Uint8Array
+from ..backends.specs import PatchBank, Uint8Array
 from ..errors import DataError
 from ..files import atomic_path
-from .arguments import integer, number, pair, require_memory, seed_value
-from .noise import perlin_noise
+from .arguments import integer, pair, require_memory, seed_value
+from .noise import cell_count, octave_settings, perlin_noise
 
 FORMAT_VERSION = 1
 LARGEST_PATCH = 2048  # the sum of its grey fits 32 bits
@@ -97,10 +97,8 @@ class LesionBank(Sequence[Uint8Array]):
             size=integer(size, "size", 1, 2**15),
             threshold=integer(threshold, "threshold", 0, 254),
             patch=(low, high),
-            cells=number(cells, "cells", 1e-6, 2.0**30),
-            octaves=integer(octaves, "octaves", 1, MAX_OCTAVES),
-            persistence=number(persistence, "persistence", 0.0, 16.0),
-            lacunarity=number(lacunarity, "lacunarity", 1.0, 64.0),
+            cells=cell_count(cells),
+            **octave_settings(octaves, persistence, lacunarity),
             seed=seed_value(seed),
         )
         if high > settings.size:

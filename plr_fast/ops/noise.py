@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeVar, cast, overload
+from typing import Literal, TypedDict, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -107,9 +107,7 @@ def perlin_noise(
     spec = NoiseSpec(
         seed=seed_value(seed),
         cells=_cells(cells, len(sizes) - 1),
-        octaves=integer(octaves, "octaves", 1, MAX_OCTAVES),
-        persistence=number(persistence, "persistence", 0.0, 16.0),
-        lacunarity=number(lacunarity, "lacunarity", 1.0, 64.0),
+        **octave_settings(octaves, persistence, lacunarity),
         tileable=bool(tileable),
         format=_format(dtype, grey, out),
     )
@@ -137,13 +135,33 @@ def _shape(shape: object) -> tuple[int, ...]:
     return (batch, *(integer(n, f"shape[{i}]", 1, LARGEST_SIDE) for i, n in enumerate(shape[1:], 1)))
 
 
+class OctaveSettings(TypedDict):
+    """How the octaves of a sum relate, checked."""
+
+    octaves: int
+    persistence: float
+    lacunarity: float
+
+
+def octave_settings(octaves: object, persistence: object, lacunarity: object) -> OctaveSettings:
+    return {
+        "octaves": integer(octaves, "octaves", 1, MAX_OCTAVES),
+        "persistence": number(persistence, "persistence", 0.0, 16.0),
+        "lacunarity": number(lacunarity, "lacunarity", 1.0, 64.0),
+    }
+
+
+def cell_count(cells: object) -> float:
+    return number(cells, "cells", 1e-6, _LARGEST_FREQUENCY)
+
+
 def _cells(cells: object, dims: int) -> tuple[float, float, float]:
     if isinstance(cells, (tuple, list, np.ndarray)):
         if len(cells) != dims:
             raise ValueError(f"cells must be one number or one for each of the {dims} axes, not {len(cells)}")
-        values = [number(c, "cells", 1e-6, _LARGEST_FREQUENCY) for c in cells]
+        values = [cell_count(c) for c in cells]
     else:
-        values = [number(cells, "cells", 1e-6, _LARGEST_FREQUENCY)] * dims
+        values = [cell_count(cells)] * dims
     z, y, x = [1.0] * (3 - dims) + values
     return z, y, x
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from ..specs import BlurSpec, ImageArray, Int64Array, ShuffleSpec
 from ..threads import for_each_range
@@ -40,70 +42,61 @@ def mirror_row(row, half, padded):
         padded[half + width + x] = row[reflect_101(width + x, width)]
 
 
+def weighted(total, weight, value):
+    """Return ``total + weight * value``; in kernels fused for float32."""
+    return total + weight * value
+
+
+@overload(weighted)
+def _weighted(total, weight, value):  # noqa: ARG001 - the signature that Numba prescribes
+    if isinstance(total, types.Float):
+        return lambda total, weight, value: fma(weight, value, total)
+    return weighted
+
+
+def finished(total):
+    """Return a sum of both passes as a pixel; in kernels, integer sums (weights in 1/65536) round halves upwards."""
+    return total
+
+
+@overload(finished)
+def _finished(total):
+    if isinstance(total, types.Float):
+        return finished
+    return lambda total: np.uint8((total + 32768) >> 16)
+
+
 @jit
-def blend_float(out, row, weight, first):
+def blend(out, row, weight, first):
     """Add a weighted row, or begin with it."""
     if first:
         for x in range(out.shape[0]):
             out[x] = weight * row[x]
     else:
         for x in range(out.shape[0]):
-            out[x] = fma(weight, row[x], out[x])
+            out[x] = weighted(out[x], weight, row[x])
 
 
 @jit
-def blend_int(out, row, weight, first):
-    """Add a weighted row, or begin with it."""
-    if first:
-        for x in range(out.shape[0]):
-            out[x] = weight * row[x]
-    else:
-        for x in range(out.shape[0]):
-            out[x] += weight * row[x]
-
-
-@jit
-def blur_rows_float(image, weights, rows, padded):
-    """The pass along x of a whole image, float32."""
+def blur_rows(image, weights, rows, padded):
+    """The pass along x of a whole image: float32 to float32, or uint8 to int32."""
     width, taps = image.shape[1], weights.shape[0]
     for y in range(image.shape[0]):
         mirror_row(image[y], taps // 2, padded)
         for t in range(taps):
-            blend_float(rows[y], padded[t : t + width], weights[t], t == 0)
+            blend(rows[y], padded[t : t + width], weights[t], t == 0)
 
 
 @jit
-def blur_rows_u8(image, weights, rows, padded):
-    """The pass along x of a whole image, uint8 into int32."""
-    width, taps = image.shape[1], weights.shape[0]
-    for y in range(image.shape[0]):
-        mirror_row(image[y], taps // 2, padded)
-        for t in range(taps):
-            blend_int(rows[y], padded[t : t + width], weights[t], t == 0)
-
-
-@jit
-def blur_box_float(rows, weights, out, top, left, height, width, total):
-    """The pass along y inside a box, float32."""
+def blur_box(rows, weights, out, top, left, height, width, total):
+    """The pass along y inside a box, back to pixels."""
     taps, total = weights.shape[0], total[:width]
     for y in range(top, top + height):
         for t in range(taps):
             row = rows[reflect_101(y + t - taps // 2, rows.shape[0])]
-            blend_float(total, row[left : left + width], weights[t], t == 0)
+            blend(total, row[left : left + width], weights[t], t == 0)
         for x in range(width):
-            out[y, left + x] = total[x]
-
-
-@jit
-def blur_box_u8(rows, weights, out, top, left, height, width, total):
-    """The pass along y inside a box, int32 back to uint8, halves upwards."""
-    taps, total = weights.shape[0], total[:width]
-    for y in range(top, top + height):
-        for t in range(taps):
-            row = rows[reflect_101(y + t - taps // 2, rows.shape[0])]
-            blend_int(total, row[left : left + width], weights[t], t == 0)
-        for x in range(width):
-            out[y, left + x] = np.uint8((total[x] + 32768) >> 16)
+            out[y, left + x] = finished(total[x])
 
 
 @jit
@@ -115,8 +108,6 @@ def draw_window(seed, sample, stream, number, height, width, rows, columns):
 def blur(images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpec, threads: int) -> None:
     floating = images.dtype == np.float32
     weights = spec.weights if floating else spec.weights_q8
-    along_x = blur_rows_float if floating else blur_rows_u8
-    along_y = blur_box_float if floating else blur_box_u8
     height, width = images.shape[1:]
     windows = spec.windows
     seed = np.uint64(spec.seed)
@@ -127,9 +118,9 @@ def blur(images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpe
         padded = np.empty(width + len(weights) - 1, kind)
         total = np.empty(width, kind)
         for n in range(first, last):
-            along_x(images[n], weights, rows, padded)
+            blur_rows(images[n], weights, rows, padded)
             if windows.count == 0:
-                along_y(rows, weights, out[n], 0, 0, height, width, total)
+                blur_box(rows, weights, out[n], 0, 0, height, width, total)
                 continue
             if not np.shares_memory(out, images):
                 out[n] = images[n]
@@ -137,7 +128,7 @@ def blur(images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpe
                 box = draw_window(
                     seed, samples[n], STREAM_BLUR_WINDOW, number, windows.height, windows.width, height, width
                 )
-                along_y(rows, weights, out[n], *box, total)
+                blur_box(rows, weights, out[n], *box, total)
 
     for_each_range(len(images), threads, work)
 
