@@ -58,16 +58,7 @@ def roc_figure(
                 false_rate, true_rate, **line_style(index), label=f"{labels_of[name]}  {with_bounds(auroc[name])}"
             )
             called = values >= threshold
-            axes.plot(
-                np.mean(called[labels == 0]),
-                np.mean(called[labels == 1]),
-                marker(index),
-                color=line_style(index)["color"],
-                markeredgecolor="white",
-                markersize=7,
-                clip_on=False,
-                zorder=5,
-            )
+            _operating_point(axes, index, np.mean(called[labels == 0]), np.mean(called[labels == 1]))
         axes.set(xlabel="False positive rate (1 − specificity)", ylabel="True positive rate (recall)")
         _unit_square(axes)
         _legend(figure, axes, len(scores), "AUROC", "lower right")
@@ -102,24 +93,10 @@ def precision_recall_figure(
             )
             called = values >= threshold
             if called.any():
-                axes.plot(
-                    np.mean(called[labels == 1]),
-                    np.mean(labels[called]),
-                    marker(index),
-                    color=line_style(index)["color"],
-                    markeredgecolor="white",
-                    markersize=7,
-                    clip_on=False,
-                    zorder=5,
-                )
+                _operating_point(axes, index, np.mean(called[labels == 1]), np.mean(labels[called]))
         axes.set(xlabel="Recall", ylabel="Precision")
         _unit_square(axes)
-        axes.legend(
-            loc="lower left",
-            title="Average precision",
-            title_fontproperties={"weight": "bold", "size": 8},
-            alignment="left",
-        )
+        _legend(figure, axes, len(scores), "Average precision", "lower left")
     return figure
 
 
@@ -253,6 +230,14 @@ def _square(count: int) -> tuple[Figure, Axes]:
     below = 0.0 if count <= _CURVES_INSIDE else 0.3 + 0.15 * count
     figure = new_figure(WIDTH * 0.8, WIDTH * 0.8 + below)
     return figure, figure.add_subplot()
+
+
+def _operating_point(axes: Axes, index: int, x: np.floating[Any], y: np.floating[Any]) -> None:
+    """Mark where on its curve a classifier stands at the threshold in use."""
+    axes.plot(
+        x, y, marker(index), color=line_style(index)["color"], markeredgecolor="white", markersize=7, clip_on=False,
+        zorder=5,
+    )  # fmt: skip
 
 
 def _legend(figure: Figure, axes: Axes, count: int, title: str, place: Literal["lower left", "lower right"]) -> None:
