@@ -4,6 +4,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <memory>
 #include <new>
 
 #include "../cpu/dispatch.h"
@@ -32,14 +34,22 @@ i32 noise_format(const std::string& name) {
     throw py::value_error("format must be float32, float16, bfloat16, fixed or minmax, not '" + name + "'");
 }
 
+// A small batch of large samples is cut, so that all threads find work.
+i64 noise_pieces(const NoiseParams& params, i64 batch, int threads) {
+    enum { LEAST = 1 << 15 };  // pixels of a piece: each makes its permutation and its first lattice rows anew
+    if (params.format == FORMAT_GREY_MINMAX || batch >= threads) return 1;
+    const i64 lines = params.dims == 2 ? params.height : params.depth;
+    const i64 pixels = params.depth * params.height * params.width;
+    return std::max<i64>(1, std::min({(4 * (i64)threads + batch - 1) / batch, lines, pixels / LEAST}));
+}
+
 void noise(py::array out, const py::array& samples, u64 seed, std::array<double, 3> cells, int octaves,
            double persistence, double lacunarity, bool tileable, const std::string& format, int threads) {
-    NoiseParams shape = {};
-    shape.format = noise_format(format);
-    const py::ssize_t size = shape.format == FORMAT_FLOAT32 ? 4 : shape.format <= FORMAT_BFLOAT16 ? 2 : 1;
-    const char kind = shape.format == FORMAT_FLOAT32 ? 'f' : 'u';
-    const bool half = shape.format == FORMAT_FLOAT16 && out.dtype().kind() == 'f';
-    if (out.itemsize() != size || !(out.dtype().kind() == kind || half))
+    const i32 kind = noise_format(format);
+    const py::ssize_t size = kind == FORMAT_FLOAT32 ? 4 : kind <= FORMAT_BFLOAT16 ? 2 : 1;
+    const char stored = kind == FORMAT_FLOAT32 ? 'f' : 'u';
+    const bool half = kind == FORMAT_FLOAT16 && out.dtype().kind() == 'f';
+    if (out.itemsize() != size || !(out.dtype().kind() == stored || half))
         throw py::type_error("out has dtype " + py::str(out.dtype()).cast<std::string>() +
                              ", which does not fit format " + format);
     if (out.ndim() != 3 && out.ndim() != 4)
@@ -54,19 +64,21 @@ void noise(py::array out, const py::array& samples, u64 seed, std::array<double,
     require_shape(samples, "samples", {out.shape(0)});
     const i64* ids = input<i64>(samples, "samples");
 
-    shape.seed = seed;
-    shape.dims = (i32)last;
-    shape.depth = last == 3 ? out.shape(1) : 1;
-    shape.height = out.shape(last - 1);
-    shape.width = out.shape(last);
-    shape.stride_sample = out.strides(0) / size;
-    shape.stride_plane = last == 3 ? out.strides(1) / size : 0;
-    shape.stride_row = out.strides(last - 1) / size;
+    NoiseSettings settings = {(i32)last, {1, out.shape(last - 1), out.shape(last)}, cells, octaves, persistence, lacunarity,
+                              tileable};
+    if (last == 3) settings.size[0] = out.shape(1);
+    const std::shared_ptr<const NoiseTables> tables = NoiseTables::get(settings);
+    NoiseParams params = tables->params();
+    params.seed = seed;
+    params.format = kind;
+    params.stride_sample = out.strides(0) / size;
+    params.stride_plane = last == 3 ? out.strides(1) / size : 0;
+    params.stride_row = out.strides(last - 1) / size;
+    params.pieces = noise_pieces(params, out.shape(0), threads);
     void* target = out.mutable_data();
-    const NoiseTables tables(shape, {cells, octaves, persistence, lacunarity, tileable});
     const Kernels& k = kernels();
-    run(out.shape(0), threads,
-        [&](i64 first, i64 end) { return k.noise(tables.params(), target, ids, first, end); });
+    run(out.shape(0) * params.pieces, threads,
+        [&](i64 first, i64 end) { return k.noise(params, target, ids, first, end); });
 }
 
 // Source and target of an image operation: uint8 or float32, (B, H, W), equal in shape and dtype.

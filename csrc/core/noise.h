@@ -9,7 +9,9 @@
 // where A_b and B_b depend on the column alone. Blending r_0 and r_1 by v = s(dy) and sorting by row factors gives
 //     value = A_0 + dy B_0 + v D0 + (v dy) D1,    D0 = (A_1 - B_1) - A_0,    D1 = B_1 - B_0.
 // So A and B are made once per lattice row, D0 and D1 once per pair of lattice rows, and all rows of pixels between two
-// lattice rows share them. The A_0 of all octaves are summed beforehand into one `base` row.
+// lattice rows share them. The A_0 of all octaves are summed beforehand into one `base` row. Over a band of rows in
+// which no octave passes a lattice row, octave noise is then a small matrix product: (dy, v, v dy of each octave, by row)
+// times (B_0, D0, D1 of each octave, by column), added to the base.
 //
 // In space, r_bc = A + (dy - b) B + (dz - c) C in the four lattice rows (b, c) around a voxel. For a plane of fixed z,
 //     E_b = lerp(A_b0 + dz C_b0, A_b1 + (dz - 1) C_b1; s(dz)),    F_b = lerp(B_b0, B_b1; s(dz))
@@ -33,11 +35,16 @@ enum NoiseFormat : i32 {
     FORMAT_GREY_MINMAX = 4,  // uint8: each sample's own extremes -> 0..255
 };
 
-// Coordinates of the pixels along one axis in one octave: pixel p lies at p * frequency / n lattice units.
+// Coordinates of the pixels along one axis in one octave: pixel p lies at p * frequency / n lattice units. The tables by
+// pixel are padded with AXIS_PADDING more entries, so that whole vectors may be read.
+enum { AXIS_PADDING = 16 };
+
 struct Axis {
     i32 n;               // pixels along the axis
     i32 lattice_count;   // entries of `lattice`
+    bool near;           // the slots of 8 neighbouring pixels differ by 6 at most: no cell is narrower than a pixel or so
     const i32* slot;     // [n] pixel -> entry of `lattice` that holds the lattice line before it; the next entry is after it
+    const i32* run_end;  // [n] pixel -> the first pixel after it with another slot
     const i32* lattice;  // [lattice_count] lattice line, wrapped if tileable, modulo LATTICE_PERIOD
     const float* d;      // [n] distance from the lattice line before, in [0, 1)
     const float* dm;     // [n] d - 1
@@ -59,7 +66,9 @@ struct NoiseParams {
     i32 format;          // NoiseFormat
     i64 depth, height, width;
     i64 stride_sample, stride_plane, stride_row;  // of the output, in elements; columns are contiguous
+    i64 pieces;          // each sample may be made in so many pieces, of rows or planes; 1 for FORMAT_GREY_MINMAX
     const Octave* octave;
+    const float* factors;  // [height][octaves][3] dy, v and v dy of each row
 };
 
 // Fade s(t) of the paper, III.B.
