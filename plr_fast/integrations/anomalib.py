@@ -1,4 +1,4 @@
-"""anomalib's ``PerlinAnomalyGenerator``: the same constructor and the same pair returned, made for the whole batch at once.
+"""anomalib's ``PerlinAnomalyGenerator``: the same constructor and return pair, made for the whole batch at once.
 
 Neither anomalib nor torchvision is needed. Where torchvision can be imported, the class is one of its transforms.
 """
@@ -35,20 +35,20 @@ _THRESHOLD = 0.5
 class PerlinAnomalyGenerator(Transform):
     """Blend anomalies into images where Perlin noise of random scale is high.
 
-    For each image: noise with 2^0 to 2^5 cells along each axis (each axis on its own), turned by a random angle; the mask is
-    where it exceeds 0.5, and noise that nowhere does is stretched to [-1, 1] first; an empty mask is drawn again, ten
-    times at most. Then ``image * (1 - mask) + (beta * source + (1 - beta) * image) * mask``. The source is a random picture of
-    ``anomaly_source_path``, resized, or the noise itself as grey 0.25 + noise / 2. Unlike anomalib's, it is not jittered
-    any further.
+    For each image: noise with 2^0 to 2^5 cells along each axis (each axis on its own), turned by a random angle; the
+    mask is where it exceeds 0.5, and noise that nowhere does is stretched to [-1, 1] first; an empty mask is drawn
+    again, ten times at most. Then ``image * (1 - mask) + (beta * source + (1 - beta) * image) * mask``. The source is a
+    random picture of ``anomaly_source_path``, resized, or the noise itself as grey 0.25 + noise / 2. Unlike anomalib's,
+    it is not jittered any further.
 
-    A call draws one seed from torch's default generator, so ``torch.manual_seed`` makes it repeatable, and ``DataLoader``
-    workers differ.
+    A call draws one seed from torch's default generator, so ``torch.manual_seed`` makes it repeatable, and
+    ``DataLoader`` workers differ.
 
     Args:
         anomaly_source_path: folder that is searched for pictures, subfolders too, or ``None``.
         probability: that an image gets an anomaly.
         blend_factor: beta, 0..1, or a range (low, high) drawn for each image.
-        rotation_range: range of the angle in degrees; (0, 0) saves the time of turning.
+        rotation_range: range of the angle in degrees, clockwise; (0, 0) saves the time of turning.
         dual_mask: draw two masks, and take their union, their intersection or the first, each as often. (anomalib 2.7
             has no intersection.)
 
@@ -77,8 +77,8 @@ class PerlinAnomalyGenerator(Transform):
         """Return images with anomalies and their masks.
 
         Args:
-            img: (C, H, W) or (B, C, H, W), floating, any device; in [0, 1] like the sources. With 3 channels the pictures
-                are colour, else grey.
+            img: (C, H, W) or (B, C, H, W), floating, any device; in [0, 1] like the sources. With 3 channels the
+                pictures are colour, else grey.
 
         Returns:
             The images, of the same shape and dtype; masks of 0 and 1, (1, H, W) or (B, 1, H, W), of that dtype. A mask
@@ -119,7 +119,9 @@ class PerlinAnomalyGenerator(Transform):
             noise[empty], masks[empty] = self._candidates(len(empty), height, width, draws)
         return noise, masks
 
-    def _candidates(self, count: int, height: int, width: int, draws: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _candidates(
+        self, count: int, height: int, width: int, draws: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         noise = self._turned(count, height, width, draws)
         masks = noise > _THRESHOLD
         if self.dual_mask:
@@ -168,11 +170,11 @@ def _stretch(noise: torch.Tensor) -> None:
 
 
 def _rotated(noise: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-    """Turn each (H, W) about its centre, bilinear, zero outside."""
+    """Turn each (H, W) clockwise about its centre, bilinear, zero outside."""
     height, width = noise.shape[1:]
     cos, sin, none = angles.cos(), angles.sin(), torch.zeros_like(angles)
     # The grid's coordinates run from -1 to 1 along both sides, however long they are.
-    rows = [[cos, -sin * height / width, none], [sin * width / height, cos, none]]
+    rows = [[cos, sin * height / width, none], [-sin * width / height, cos, none]]
     theta = torch.stack([torch.stack(row, 1) for row in rows], 1)
     grid = F.affine_grid(theta, [len(noise), 1, height, width], align_corners=False)
     return F.grid_sample(noise[:, None], grid, align_corners=False)[:, 0]

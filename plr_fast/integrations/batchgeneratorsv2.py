@@ -20,8 +20,8 @@ with required("batchgeneratorsv2"):
 class PseudoLesionTransform(ImageOnlyTransform):
     """Paste pseudo lesions into the lungs of ``image``, (C, X, Y) or (C, X, Y, Z), and keep the original as target.
 
-    Every call draws one seed from NumPy's global state, as this library's workers seed NumPy in every process, but torch
-    only if they were given seeds.
+    Every call draws from NumPy's global state: batchgenerators' workers seed NumPy in every process, but torch only if
+    they were given seeds, and would otherwise all paste the same.
 
     Args:
         bank: the patches; by default the paper's bank is made at once.

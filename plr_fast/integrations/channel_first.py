@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ _OWN = ("check", "out", "return_info", "samples", "seed")  # arguments of paste_
 
 
 class ChannelFirstPaste:
-    """:func:`plr_fast.paste_lesions` for images (C, H, W) or volumes with one more axis, which are pasted slice by slice.
+    """:func:`plr_fast.paste_lesions` for images (C, H, W), and for volumes with one more axis, slice by slice.
 
     All channels of a slice get the same patches at the same places, so that they stay images of one body.
 
@@ -77,7 +77,7 @@ class ChannelFirstPaste:
             seed,
         ).reshape(stack.shape)
         result = np.ascontiguousarray(pasted[0] if pixels.ndim == 3 else np.moveaxis(pasted, 0, self.axis))
-        return cast(Images, torch.from_numpy(result) if isinstance(image, torch.Tensor) else result)
+        return torch.from_numpy(result) if isinstance(image, torch.Tensor) else result
 
     def _slices(self, array: np.ndarray) -> np.ndarray:
         return array[None] if array.ndim == 3 else np.moveaxis(array, self.axis, 0)
@@ -102,6 +102,7 @@ class ChannelFirstPaste:
         return result
 
     def _paste(self, images: np.ndarray, lungs: np.ndarray, samples: np.ndarray, seed: int) -> np.ndarray:
+        pasted: np.ndarray
         pasted, info = paste_lesions(
             images, lungs, self.bank, seed=seed, samples=samples, check=False, return_info=True, **self.settings
         )
@@ -118,7 +119,7 @@ def _range(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 def _unit_range(images: np.ndarray) -> tuple[float, float]:
-    """Return (0, 1) after a look whether the images keep to it: pasting grey into Hounsfield units is a silent error."""
+    """Return (0, 1) if the images keep to it: pasting grey into Hounsfield units would be a silent error."""
     if images.dtype.kind != "f":
         raise TypeError(
             f"image must be uint8, or floating in [0, 1], not {images.dtype}: give value_range=(low, high), the values "

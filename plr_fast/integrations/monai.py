@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..ops import LesionBank
-from ..ops.arguments import Array
+from ..ops.arguments import Array, Images
 from .channel_first import ChannelFirstPaste
 from .required import required
 
@@ -59,13 +59,14 @@ class RandPseudoLesion(RandomizableTransform):
         if self._do_transform:
             self._seed = int(self.R.randint(2**63 - 1, dtype=np.int64))
 
-    def __call__(self, img: Array, mask: Array, randomize: bool = True) -> Array:
-        """Return ``img`` with lesions where ``mask`` (1, ...) is not zero; without ``randomize``, the same ones again."""
+    def __call__(self, img: Images, mask: Array, randomize: bool = True) -> Images:
+        """Return ``img`` with lesions where ``mask`` (1, ...) is not zero; not ``randomize``: the same ones again."""
         if randomize:
             self.randomize()
         if not self._do_transform:
             return img
-        return cast(Array, convert_to_dst_type(self.paste(_plain(img), _plain(mask), self._seed), img)[0])
+        pasted: Images = convert_to_dst_type(self.paste(_plain(img), _plain(mask), self._seed), img)[0]
+        return pasted
 
 
 class RandPseudoLesiond(RandomizableTransform, MapTransform):
@@ -142,7 +143,7 @@ class RandPseudoLesiond(RandomizableTransform, MapTransform):
 RandPseudoLesionD = RandPseudoLesionDict = RandPseudoLesiond
 
 
-def _plain(value: Array) -> Array:
+def _plain(value: Any) -> Any:
     """Return a ``MetaTensor`` as the plain tensor that it is, anything else as it is."""
     return value.as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value
 

@@ -1,7 +1,7 @@
 """perlin-numpy's functions with its signatures, its ranges and its way to be seeded, made by our noise.
 
-The values for a seed are others than perlin-numpy's. Shapes need not be multiples of anything, ``res`` may be any positive
-number. The library itself is not needed.
+The values for a seed are others than perlin-numpy's. Shapes need not be multiples of anything, ``res`` may be any
+positive number. The library itself is not needed.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def generate_fractal_noise_3d(
 ) -> NDArray[np.float64]:
     """Return a float64 array (D, H, W): :func:`generate_fractal_noise_2d` in space.
 
-    As in perlin-numpy, octaves in space are not scaled to their amplitude, but lie within sqrt(3)/2 of it. Gradients are
-    spread evenly over the sphere, where perlin-numpy's crowd at its poles.
+    As in perlin-numpy, octaves in space are not scaled to their amplitude, but lie within sqrt(3)/2 of it. Gradients
+    are spread evenly over the sphere, where perlin-numpy's crowd at its poles.
     """
     return _noise(3, shape, res, octaves, persistence, lacunarity, tileable, interpolant, rng)
 
@@ -119,7 +119,7 @@ def _noise(
         tileable=any(tileable),
     )[0].numpy()
     bound = sum(persistence**octave for octave in range(octaves)) * (1.0 if dims == 2 else math.sqrt(3) / 2)
-    return np.multiply(noise[tuple(slice(n) for n in shape)], bound, dtype=np.float64)
+    return noise[tuple(slice(n) for n in shape)].astype(np.float64) * bound
 
 
 def _seed(rng: Any) -> int:

@@ -135,7 +135,8 @@ def test_in_a_pipeline_with_spatial_transforms() -> None:
         result = ComposeTransforms(steps)(**data)
         changed = (result["image"] != result["regression_target"]).any(0, keepdim=True)
         assert torch.equal(result["segmentation"] > 0, changed)
-        turned = [axes for axes in ((), (2,), (3,), (2, 3)) if torch.equal(data["image"].flip(axes), result["regression_target"])]
+        target = result["regression_target"]
+        turned = [axes for axes in ((), (2,), (3,), (2, 3)) if torch.equal(data["image"].flip(axes), target)]
         assert len(turned) == 1
         assert not changed[~lungs.flip(turned[0])].any()
 
@@ -168,6 +169,38 @@ def test_it_is_one_of_the_librarys_transforms_and_copies() -> None:
         images.append(other(**data)["image"])
     assert torch.equal(images[0], images[1])
     assert torch.equal(images[0], images[2])
+
+
+class Forever:
+    """A loader as nnU-Net's: endless, it transforms its samples itself, and runs in batchgenerators' processes."""
+
+    def __init__(self) -> None:
+        self.transform = transform()
+
+    def __iter__(self) -> Forever:
+        return self
+
+    def __next__(self) -> tuple[int, bytes]:
+        # Not a tensor: those travel as files of a worker that may end before they are fetched.
+        return self.thread_id, self.transform(**sample())["image"].numpy().tobytes()
+
+    def set_thread_id(self, thread_id: int) -> None:
+        self.thread_id = thread_id
+
+
+def test_unseeded_workers_of_batchgenerators_differ() -> None:
+    """They inherit torch's random state by the fork, all the same, and seed NumPy alone."""
+    module = "batchgenerators.dataloading.nondet_multi_threaded_augmenter"
+    augmenter = pytest.importorskip(module, reason="needs batchgenerators, which batchgeneratorsv2 brings along")
+    workers = augmenter.NonDetMultiThreadedAugmenter(Forever(), None, num_processes=2, num_cached=2, seeds=None)
+    images: dict[int, list[bytes]] = {0: [], 1: []}
+    try:
+        while min(map(len, images.values())) < 3:
+            worker, image = next(workers)
+            images[worker].append(image)
+    finally:
+        workers._finish()
+    assert not set(images[0]) & set(images[1])
 
 
 def test_data_loader_workers_differ() -> None:

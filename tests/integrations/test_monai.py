@@ -167,7 +167,8 @@ def test_data_loader_workers(dataset: Any) -> None:
     def epochs(workers: int) -> list[torch.Tensor]:
         set_determinism(seed=7)
         kwargs = {"progress": False} if dataset is CacheDataset else {}
-        data = dataset(hounsfield(8), Compose([EnsureTyped(("image", "lung")), dictionary(value_range=(-1350, 150))]), **kwargs)
+        steps = Compose([EnsureTyped(("image", "lung")), dictionary(value_range=(-1350, 150))])
+        data = dataset(hounsfield(8), steps, **kwargs)
         loader = DataLoader(data, batch_size=2, num_workers=workers)
         return [torch.cat([batch["image"].as_tensor() for batch in loader]) for _ in range(2)]
 
