@@ -45,6 +45,7 @@ def activate(variant: str) -> None:
 @pytest.fixture(autouse=True)
 def clean_choice() -> Iterator[None]:
     """Each test starts and ends with the automatic choices."""
+    plr_fast.use_backend("auto")
     yield
     plr_fast.use_backend("auto")
     plr_fast.set_num_threads(None)

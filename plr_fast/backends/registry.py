@@ -46,7 +46,17 @@ _ENTRIES = {
     "reference": _Entry("plr_fast.backends.reference", "float64 NumPy, slow, for checks", "", automatic=False),
 }
 
-_chosen: str | None = None
+
+@dataclass
+class _Choice:
+    """What was asked for, and what that came to when an operation first ran. A new choice is a new object."""
+
+    asked_for: str | None = None  # None: the environment decides
+    name: str = ""
+    backend: Backend | None = None
+
+
+_choice = _Choice()
 
 
 @cache
@@ -75,6 +85,8 @@ def get_backend(name: str) -> Backend:
 
 def active_name() -> str:
     """Return the name of the backend in use: the one chosen, else ``PLR_FAST_BACKEND``, else the first that runs."""
+    if _choice.backend is not None:
+        return _choice.name
     name = _asked_for()
     if name != "auto":
         try:
@@ -90,15 +102,23 @@ def active_name() -> str:
 
 
 def active_backend() -> Backend:
-    """Return the backend in use. Says once per process if that is a fallback nobody asked for."""
+    """Return the backend in use. Says once per process if that is a fallback nobody asked for.
+
+    The environment is read at the first call and after each :func:`use_backend`, not at every call.
+    """
+    return _choice.backend or _settle(_choice)
+
+
+def _settle(choice: _Choice) -> Backend:
     name = active_name()
     if name == "numba" and _asked_for() == "auto":
         _say_fallback()
-    return get_backend(name)
+    choice.name, choice.backend = name, get_backend(name)
+    return choice.backend
 
 
 def _asked_for() -> str:
-    return _chosen or os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower() or "auto"
+    return _choice.asked_for or os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower() or "auto"
 
 
 @cache
@@ -107,24 +127,25 @@ def _say_fallback() -> None:
         f"plr_fast runs without its compiled extension ({_load('native')}). The Numba backend gives the same results, "
         f"more slowly; {ENVIRONMENT_VARIABLE}=numba or use_backend('numba') silences this.",
         BackendFallbackWarning,
-        stacklevel=3,
+        stacklevel=4,  # the operation
     )
 
 
 def use_backend(name: str) -> None:
     """Use the backend ``name`` ("native", "numba", "reference") from now on, in this process; "auto" chooses again.
 
-    The environment variable ``PLR_FAST_BACKEND`` does the same for a whole process. A backend that was asked for and
-    cannot run is an error, never a silent second choice.
+    The environment variable ``PLR_FAST_BACKEND`` does the same for a whole process; it is read when an operation first
+    runs, and again after ``use_backend("auto")``. A backend that was asked for and cannot run is an error, never a
+    silent second choice.
 
     Raises:
         ValueError: no backend has that name.
         BackendUnavailableError: it cannot run here.
     """
-    global _chosen
+    global _choice
     if name != "auto":
         get_backend(name)
-    _chosen = None if name == "auto" else name
+    _choice = _Choice(None if name == "auto" else name)
 
 
 def backends() -> list[BackendInfo]:

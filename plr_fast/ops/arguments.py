@@ -14,12 +14,14 @@ import numpy as np
 import torch
 
 from ..backends.specs import ImageArray, Int64Array, Uint8Array, Windows
+from . import memory
 
 Array = torch.Tensor | np.ndarray
 Images = TypeVar("Images", torch.Tensor, np.ndarray)
 
 LARGEST_SIDE = 2**31 - 1
 _MOST_PIXELS = 2**31  # lung pixels are counted and drawn in 32 bits
+_HARMLESS_BYTES = 2**24  # asking for the machine's memory takes longer than a small call may
 
 
 def integer(value: object, name: str, low: int, high: int) -> int:
@@ -107,6 +109,8 @@ def require_memory(size: int, what: str) -> None:
     Raises:
         MemoryError: ``size`` bytes are more than the machine, or its cgroup, has.
     """
+    if size <= _HARMLESS_BYTES:
+        return
     total = machine_memory()
     if size > total:
         raise MemoryError(
@@ -132,16 +136,18 @@ class Batch:
     array: ImageArray
     original: Array
 
-    def like_original(self, result: np.ndarray) -> Array:
-        """Return ``result`` (B, H, W) in the shape and kind (torch or NumPy) that the caller passed."""
-        shaped = result.reshape(self.original.shape)
-        return torch.from_numpy(shaped) if isinstance(self.original, torch.Tensor) else shaped
+    def new(self) -> Array:
+        """Return fresh memory of the kind (torch or NumPy), shape and dtype that the caller passed."""
+        if isinstance(self.original, torch.Tensor):
+            return memory.fresh(self.original.shape, self.original.dtype)
+        return np.empty(self.original.shape, self.original.dtype)  # NumPy asks for huge pages itself
 
 
 def cpu_array(value: Array, name: str) -> np.ndarray:
     """Return a tensor or array as a NumPy view."""
     if isinstance(value, torch.Tensor):
-        require_cpu(value.device, name)
+        if not value.is_cpu:
+            require_cpu(value.device, name)
         if value.dtype == torch.bfloat16 or value.is_sparse or value.is_quantized:
             raise TypeError(f"{name} must be a dense tensor of a dtype that NumPy has, not {value.dtype}")
         return value.detach().numpy()
@@ -202,10 +208,11 @@ def mask_batch(masks: Array, shape: tuple[int, ...], name: str = "masks") -> Uin
     return np.ascontiguousarray(array).view(np.uint8)
 
 
-def output_for(batch: Batch, out: Array | None) -> ImageArray:
-    """Return the array to write to: ``out`` checked, or a new one."""
+def output_for(batch: Batch, out: Array | None) -> tuple[ImageArray, Array]:
+    """Return the array (B, H, W) to write to and what the caller gets: ``out`` checked, or new memory for both."""
     if out is None:
-        return np.empty_like(batch.array)
+        result = batch.new()
+        return planes(cpu_array(result, "out"), "out"), result
     array = planes(cpu_array(out, "out"), "out")
     if array.shape != batch.array.shape or array.dtype != batch.array.dtype:
         raise ValueError(
@@ -218,7 +225,7 @@ def output_for(batch: Batch, out: Array | None) -> ImageArray:
         raise ValueError("out must be writeable")
     if np.shares_memory(array, batch.array) and array.ctypes.data != batch.array.ctypes.data:
         raise ValueError("out overlaps the images in part: pass the images themselves or another buffer")
-    return array
+    return array, out
 
 
 def window_ranges(count: object, size: object, shape: tuple[int, int]) -> Windows:

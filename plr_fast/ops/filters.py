@@ -82,9 +82,9 @@ def gaussian_blur(
     height, width = batch.array.shape[1:]
     spec = BlurSpec(seed_value(seed), weights, weights_q8, window_ranges(windows, window, (height, width)))
     ids = sample_ids(samples, len(batch.array))
-    target = output_for(batch, out)
+    target, result = output_for(batch, out)
     active_backend().blur(batch.array, target, ids, spec, get_num_threads())
-    return cast(Images, out if out is not None else batch.like_original(target))
+    return cast(Images, result)
 
 
 @lru_cache(maxsize=32)
@@ -147,6 +147,6 @@ def local_shuffle(
         raise ValueError(f"grid must have fewer than 2^24 blocks, not {rows} x {columns}")
     spec = ShuffleSpec(seed_value(seed), (rows, columns), window_ranges(windows, window, (height, width)))
     ids = sample_ids(samples, len(batch.array))
-    target = output_for(batch, out)
+    target, result = output_for(batch, out)
     active_backend().shuffle(batch.array, target, ids, spec, get_num_threads())
-    return cast(Images, out if out is not None else batch.like_original(target))
+    return cast(Images, result)

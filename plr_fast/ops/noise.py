@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypedDict, TypeVar, cast, overload
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypedDict, TypeVar, cast, overload
 
 import numpy as np
 import torch
 
 from ..backends import active_backend, get_num_threads
 from ..backends.specs import MAX_OCTAVES, NoiseFormat, NoiseSpec
+from . import memory
 from .arguments import LARGEST_SIDE, choice, integer, number, require_cpu, require_memory, sample_ids, seed_value
 
 DTypeName = Literal["float32", "float16", "bfloat16", "uint8"]
@@ -18,6 +20,7 @@ Out = TypeVar("Out", torch.Tensor, np.ndarray)
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "uint8": torch.uint8}
 _LARGEST_FREQUENCY = 2.0**30  # lattice lines are counted in int32
+_Scheme = tuple[tuple[float, float, float], int, float, float, bool, NoiseFormat]  # a NoiseSpec without its seed
 
 
 @overload
@@ -90,8 +93,9 @@ def perlin_noise(
         grey: for uint8, "fixed" maps -1..1 to 0..255; "minmax" maps each sample's own extremes to 0..255, as the
             paper's rule "mean grey above 180" presumes (a flat sample becomes 0).
         device: "cpu" or None.
-        out: tensor or array to write to, of that shape and dtype, any strides; avoids the page faults of fresh memory,
-            which cost several times the noise itself.
+        out: tensor or array to write to, of that shape and dtype, any strides. Fastest: fresh memory costs page faults,
+            about as much time as the noise itself where the system grants huge pages, several times as much where not
+            (see docs/design.md).
 
     Returns:
         A torch tensor of ``shape``, or ``out`` itself.
@@ -101,36 +105,96 @@ def perlin_noise(
         ValueError: an argument out of range, or ``out`` of another shape, dtype or device.
         MemoryError: the result would not fit into this machine's memory.
     """
-    sizes = _shape(shape)
-    if out is not None and not isinstance(out, (torch.Tensor, np.ndarray)):
-        raise TypeError(f"out must be a torch tensor or a NumPy array, not {type(out).__name__}")
-    spec = NoiseSpec(
-        seed=seed_value(seed),
-        cells=_cells(cells, len(sizes) - 1),
-        **octave_settings(octaves, persistence, lacunarity),
-        tileable=bool(tileable),
-        format=_format(dtype, grey, out),
-    )
-    _check_frequencies(spec, len(sizes) - 1)
-    ids = sample_ids(samples, sizes[0])
-    require_cpu(device, "device")
-    target = _output(sizes, spec.format, spec.octaves, out)
-    result = out if out is not None else target
-    view = _numpy_view(target)
+    plan = _plan(shape, cells, octaves, persistence, lacunarity, bool(tileable), dtype, grey, device)
+    spec = plan.seeded(seed_value(seed))
+    if out is not None:
+        _check_out(out, plan)
+    threads = get_num_threads()
+    require_memory(plan.memory(threads, fresh=out is None), plan.title)
+    ids = sample_ids(samples, plan.sizes[0])
+    result = memory.fresh(plan.sizes, plan.dtype) if out is None else out
+    view = _numpy_view(result)
     # Backends write whole rows; other layouts get a contiguous copy of their own.
     direct = view.strides[-1] == view.itemsize or view.shape[-1] == 1
     rows = view if direct else np.empty(view.shape, view.dtype)
-    active_backend().noise(rows, ids, spec, get_num_threads())
+    active_backend().noise(rows, ids, spec, threads)
     if not direct:
         view[...] = rows
     return result
 
 
-def _shape(shape: object) -> tuple[int, ...]:
-    if not isinstance(shape, (tuple, list, torch.Size)):
+class _Plan(NamedTuple):
+    """A call without its seed, samples and output: checked, and what it needs."""
+
+    sizes: tuple[int, ...]
+    dtype: torch.dtype
+    scheme: _Scheme
+    title: str
+    bytes_out: int
+    bytes_shared: int
+    bytes_per_thread: int
+
+    def seeded(self, seed: int) -> NoiseSpec:
+        return NoiseSpec(seed, *self.scheme)
+
+    def memory(self, threads: int, fresh: bool) -> int:
+        """Return the bytes that a call needs, at most; ``fresh`` if its output is among them."""
+        workers = max(1, min(threads, self.sizes[0]))
+        return self.bytes_out * fresh + self.bytes_shared + self.bytes_per_thread * workers
+
+
+def _plan(shape: object, cells: object, *settings: object) -> _Plan:
+    """Return the plan of a call; one like an earlier call's is not checked again."""
+    if not isinstance(shape, (tuple, list)):
         raise TypeError(f"shape must be (B, H, W) or (B, D, H, W), not {type(shape).__name__}")
+    if isinstance(cells, (tuple, list, np.ndarray)):
+        cells = tuple(cell_count(c) for c in cells)
+    try:
+        return _known_plan(cells, *settings, *shape)
+    except TypeError:  # an argument that cannot be looked up, or a wrong one: the way without memory says which
+        pass
+    return _known_plan.__wrapped__(cells, *settings, *shape)
+
+
+# The memory tells arguments apart by value and type (True is not 1), but looks at values alone inside a tuple: so sizes
+# come one by one, and cells per axis as floats.
+@lru_cache(maxsize=256, typed=True)
+def _known_plan(
+    cells: object,
+    octaves: object,
+    persistence: object,
+    lacunarity: object,
+    tileable: bool,
+    dtype: object,
+    grey: object,
+    device: object,
+    *shape: object,
+) -> _Plan:
+    require_cpu(device, "device")
+    sizes = _sizes(shape)
+    axes = _cells(cells, len(sizes) - 1)
+    sums = octave_settings(octaves, persistence, lacunarity)
+    form = _format(dtype, grey)
+    spec = NoiseSpec(0, axes, **sums, tileable=tileable, format=form)
+    _check_frequencies(spec, len(sizes) - 1)
+    target = _DTYPES.get(form, torch.uint8)
+    row = 4 * (7 * spec.octaves + 8) * sizes[-1]
+    # Min-max stretching holds each thread's whole sample in float32.
+    sample = 4 * math.prod(sizes[1:]) if form == "minmax" else 0
+    return _Plan(
+        sizes,
+        target,
+        (spec.cells, spec.octaves, spec.persistence, spec.lacunarity, spec.tileable, spec.format),
+        title=f"noise of shape {sizes}",
+        bytes_out=math.prod(sizes) * target.itemsize,
+        bytes_shared=64 * spec.octaves * sum(sizes[1:]),  # the tables of the axes
+        bytes_per_thread=row + sample,
+    )
+
+
+def _sizes(shape: tuple[object, ...]) -> tuple[int, ...]:
     if len(shape) not in (3, 4):
-        raise ValueError(f"shape must be (B, H, W) or (B, D, H, W), not {tuple(shape)}")
+        raise ValueError(f"shape must be (B, H, W) or (B, D, H, W), not {shape}")
     batch = integer(shape[0], "shape[0]", 0, LARGEST_SIDE)
     return (batch, *(integer(n, f"shape[{i}]", 1, LARGEST_SIDE) for i, n in enumerate(shape[1:], 1)))
 
@@ -146,7 +210,7 @@ class OctaveSettings(TypedDict):
 def octave_settings(octaves: object, persistence: object, lacunarity: object) -> OctaveSettings:
     return {
         "octaves": integer(octaves, "octaves", 1, MAX_OCTAVES),
-        "persistence": number(persistence, "persistence", 0.0, 16.0),
+        "persistence": number(persistence, "persistence", 0.0, 16.0) + 0.0,  # -0.0 means 0.0
         "lacunarity": number(lacunarity, "lacunarity", 1.0, 64.0),
     }
 
@@ -166,13 +230,9 @@ def _cells(cells: object, dims: int) -> tuple[float, float, float]:
     return z, y, x
 
 
-def _format(dtype: object, grey: object, out: torch.Tensor | np.ndarray | None) -> NoiseFormat:
-    name = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else dtype
-    name = choice(name, "dtype", _DTYPES)
-    form = choice(grey, "grey", ("fixed", "minmax")) if name == "uint8" else name
-    if out is not None and str(out.dtype).removeprefix("torch.") != name:
-        raise ValueError(f"out has dtype {out.dtype}, but the noise is to be {name}: pass dtype={str(out.dtype)!r}")
-    return cast(NoiseFormat, form)
+def _format(dtype: object, grey: object) -> NoiseFormat:
+    name = choice(_name(dtype) if isinstance(dtype, torch.dtype) else dtype, "dtype", _DTYPES)
+    return cast(NoiseFormat, choice(grey, "grey", ("fixed", "minmax")) if name == "uint8" else name)
 
 
 def _check_frequencies(spec: NoiseSpec, dims: int) -> None:
@@ -193,40 +253,31 @@ def _check_frequencies(spec: NoiseSpec, dims: int) -> None:
             frequency *= spec.lacunarity
 
 
-def _output(
-    sizes: tuple[int, ...], form: NoiseFormat, octaves: int, out: torch.Tensor | np.ndarray | None
-) -> torch.Tensor | np.ndarray:
-    dtype = _DTYPES.get(form, torch.uint8)
-    size = math.prod(sizes) * dtype.itemsize
-    require_memory((0 if out is not None else size) + _scratch(sizes, form, octaves), f"noise of shape {sizes}")
-    if out is None:
-        try:
-            return torch.empty(sizes, dtype=dtype, device="cpu")
-        except RuntimeError as error:  # torch's way of saying that memory is out
-            raise MemoryError(f"noise of shape {sizes} needs {size / 2**30:.1f} GiB: {error}") from None
-    if tuple(out.shape) != sizes:
-        raise ValueError(f"out must have shape {sizes}, not {tuple(out.shape)}")
+def _check_out(out: object, plan: _Plan) -> None:
     if isinstance(out, torch.Tensor):
-        require_cpu(out.device, "out")
-        strides = out.stride()
-    else:
-        strides = out.strides
+        if not out.is_cpu:
+            require_cpu(out.device, "out")
+        same_dtype, contiguous, strides = out.dtype == plan.dtype, out.is_contiguous(), out.stride()
+    elif isinstance(out, np.ndarray):
         if not out.flags.writeable:
             raise ValueError("out must be writeable")
-    if any(n > 1 and stride == 0 for n, stride in zip(sizes, strides, strict=True)):
+        same_dtype, contiguous, strides = out.dtype == _name(plan.dtype), out.flags.c_contiguous, out.strides
+    else:
+        raise TypeError(f"out must be a torch tensor or a NumPy array, not {type(out).__name__}")
+    if not same_dtype:
+        raise ValueError(
+            f"out has dtype {out.dtype}, but the noise is to be {_name(plan.dtype)}: pass dtype={str(out.dtype)!r}"
+        )
+    if out.shape != plan.sizes:
+        raise ValueError(f"out must have shape {plan.sizes}, not {tuple(out.shape)}")
+    if not contiguous and any(n > 1 and stride == 0 for n, stride in zip(plan.sizes, strides, strict=True)):
         raise ValueError(
             "out holds the same memory several times (an expanded tensor): pass one with a place per value"
         )
-    return out
 
 
-def _scratch(sizes: tuple[int, ...], form: NoiseFormat, octaves: int) -> int:
-    """Return the bytes that a call needs beside its output, at most."""
-    workers = max(1, min(get_num_threads(), sizes[0]))
-    tables = 64 * octaves * sum(sizes[1:])
-    rows = workers * 4 * (7 * octaves + 8) * sizes[-1]
-    # Min-max stretching holds each thread's whole sample in float32.
-    return tables + rows + (workers * 4 * math.prod(sizes[1:]) if form == "minmax" else 0)
+def _name(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _numpy_view(target: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -234,4 +285,4 @@ def _numpy_view(target: torch.Tensor | np.ndarray) -> np.ndarray:
         return target
     if target.dtype == torch.bfloat16:  # NumPy has none: hand over its bits
         target = target.view(torch.uint16)
-    return target.detach().numpy()
+    return (target.detach() if target.requires_grad else target).numpy()

@@ -129,14 +129,13 @@ def paste_lesions(
         feather=integer(feather, "feather", 0, 2**15),
     )
     ids = sample_ids(samples, len(batch.array))
-    target = output_for(batch, out)
+    target, result = output_for(batch, out)
     if np.shares_memory(target, lungs):
         raise ValueError("out must not be the masks: they are still needed while out is written")
     counts = np.zeros(len(batch.array), np.int32)
     active_backend().paste(batch.array, target, lungs, ids, bank.packed, spec, counts, get_num_threads())
-    result = cast(Images, out if out is not None else batch.like_original(target))
     if return_info:
-        return result, PasteInfo(counts, _empty(lungs, counts))
+        return cast(Images, result), PasteInfo(counts, _empty(lungs, counts))
     empty = np.flatnonzero(_empty(lungs, counts))
     if empty.size:
         warnings.warn(
@@ -145,7 +144,7 @@ def paste_lesions(
             EmptyMaskWarning,
             stacklevel=2,
         )
-    return result
+    return cast(Images, result)
 
 
 def _empty(lungs: Uint8Array, counts: Int32Array) -> NDArray[np.bool_]:
