@@ -7,7 +7,7 @@ unless said otherwise, of the right dtype and shape; all write into ``out`` and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,7 @@ Float32Array = NDArray[np.float32]
 ImageArray = Uint8Array | Float32Array
 
 
-@dataclass(frozen=True)
-class NoiseSpec:
+class NoiseSpec(NamedTuple):  # a tuple, because one is made at each call, and a data class takes a microsecond more
     """Octave noise: see ``csrc/core/noise.h`` for the scheme and the meaning of each number."""
 
     seed: int

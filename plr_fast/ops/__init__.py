@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import library  # noqa: F401 registers the operators
 from .bank import LesionBank
 from .filters import gaussian_blur, local_shuffle
 from .noise import perlin_noise

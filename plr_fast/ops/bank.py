@@ -173,7 +173,8 @@ class LesionBank(Sequence[Uint8Array]):
             if isinstance(error, DataError):
                 raise
             raise DataError(f"{path} is damaged or is no lesion bank") from error
-        _check(packed, path)
+        if not is_sound(packed):
+            raise DataError(f"{path} is damaged: its patches do not fit its pixels")
         return cls(packed, settings)
 
     def contact_sheet(self, path: str | os.PathLike[str], *, rows: int = 16, columns: int = 24, scale: int = 2) -> None:
@@ -268,15 +269,14 @@ def _give_up(settings: BankSettings, seen: int, accepted: int, histograms: list[
     )
 
 
-def _check(packed: PatchBank, path: str | os.PathLike[str]) -> None:
+def is_sound(packed: PatchBank) -> bool:
+    """Tell whether the arrays have the right dtypes, and every patch lies inside the pixels."""
     n = len(packed.offsets)
     kinds = [str(a.dtype) for a in (packed.pixels, packed.offsets, packed.heights, packed.widths)]
-    fits = (
+    return (
         kinds == ["uint8", "int64", "int32", "int32"]
         and n > 0
         and packed.heights.shape == packed.widths.shape == (n,)
         and bool(((packed.heights > 0) & (packed.widths > 0) & (packed.offsets >= 0)).all())
         and int((packed.offsets + packed.heights.astype(np.int64) * packed.widths).max()) <= packed.pixels.size
     )
-    if not fits:
-        raise DataError(f"{path} is damaged: its patches do not fit its pixels")

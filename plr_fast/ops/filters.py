@@ -12,6 +12,7 @@ import torch
 
 from ..backends import active_backend, get_num_threads
 from ..backends.specs import BlurSpec, Float32Array, Int32Array, ShuffleSpec
+from . import tracing
 from .arguments import (
     LARGEST_SIDE,
     Images,
@@ -72,6 +73,25 @@ def gaussian_blur(
     Raises:
         TypeError, ValueError: wrong kind, rank, dtype, device or range.
     """
+    run = tracing.gaussian_blur if torch.compiler.is_compiling() else blur
+    return run(
+        images, size=size, sigma=sigma, windows=windows, window=window, seed=seed, samples=samples, out=out, check=check
+    )  # fmt: skip
+
+
+def blur(
+    images: Images,
+    *,
+    size: object,
+    sigma: float,
+    windows: object,
+    window: object,
+    seed: object,
+    samples: object,
+    out: Images | None,
+    check: bool,
+) -> Images:
+    """Check the arguments of :func:`gaussian_blur`, and do its work."""
     batch = image_batch(images, check=check)
     size = integer(size, "size", 1, _LARGEST_KERNEL)
     if size % 2 == 0:
@@ -135,6 +155,24 @@ def local_shuffle(
     Raises:
         TypeError, ValueError: wrong kind, rank, dtype, device or range.
     """
+    run = tracing.local_shuffle if torch.compiler.is_compiling() else shuffle
+    return run(
+        images, grid=grid, windows=windows, window=window, seed=seed, samples=samples, out=out, check=check
+    )  # fmt: skip
+
+
+def shuffle(
+    images: Images,
+    *,
+    grid: object,
+    windows: object,
+    window: object,
+    seed: object,
+    samples: object,
+    out: Images | None,
+    check: bool,
+) -> Images:
+    """Check the arguments of :func:`local_shuffle`, and do its work."""
     batch = image_batch(images, check=check)
     height, width = batch.array.shape[1:]
     blocks = grid if isinstance(grid, (tuple, list)) else (grid, grid)

@@ -12,7 +12,7 @@ import torch
 
 from ..backends import active_backend, get_num_threads
 from ..backends.specs import MAX_OCTAVES, NoiseFormat, NoiseSpec
-from . import memory
+from . import memory, tracing
 from .arguments import LARGEST_SIDE, choice, integer, number, require_cpu, require_memory, sample_ids, seed_value
 
 DTypeName = Literal["float32", "float16", "bfloat16", "uint8"]
@@ -105,6 +105,29 @@ def perlin_noise(
         ValueError: an argument out of range, or ``out`` of another shape, dtype or device.
         MemoryError: the result would not fit into this machine's memory.
     """
+    run = tracing.perlin_noise if torch.compiler.is_compiling() else noise
+    return run(
+        shape, cells=cells, octaves=octaves, persistence=persistence, lacunarity=lacunarity, seed=seed, samples=samples,
+        tileable=tileable, dtype=dtype, grey=grey, device=device, out=out,
+    )  # fmt: skip
+
+
+def noise(
+    shape: object,
+    *,
+    cells: object,
+    octaves: object,
+    persistence: object,
+    lacunarity: object,
+    seed: object,
+    samples: object,
+    tileable: object,
+    dtype: object,
+    grey: object,
+    device: object,
+    out: torch.Tensor | np.ndarray | None,
+) -> torch.Tensor | np.ndarray:
+    """Check the arguments of :func:`perlin_noise`, and do its work."""
     plan = _plan(shape, cells, octaves, persistence, lacunarity, bool(tileable), dtype, grey, device)
     spec = plan.seeded(seed_value(seed))
     if out is not None:
@@ -139,8 +162,7 @@ class _Plan(NamedTuple):
 
     def memory(self, threads: int, fresh: bool) -> int:
         """Return the bytes that a call needs, at most; ``fresh`` if its output is among them."""
-        workers = max(1, min(threads, self.sizes[0]))
-        return self.bytes_out * fresh + self.bytes_shared + self.bytes_per_thread * workers
+        return self.bytes_out * fresh + self.bytes_shared + self.bytes_per_thread * min(threads, self.sizes[0])
 
 
 def _plan(shape: object, cells: object, *settings: object) -> _Plan:
@@ -184,7 +206,7 @@ def _known_plan(
     return _Plan(
         sizes,
         target,
-        (spec.cells, spec.octaves, spec.persistence, spec.lacunarity, spec.tileable, spec.format),
+        spec[1:],
         title=f"noise of shape {sizes}",
         bytes_out=math.prod(sizes) * target.itemsize,
         bytes_shared=64 * spec.octaves * sum(sizes[1:]),  # the tables of the axes
@@ -257,11 +279,11 @@ def _check_out(out: object, plan: _Plan) -> None:
     if isinstance(out, torch.Tensor):
         if not out.is_cpu:
             require_cpu(out.device, "out")
-        same_dtype, contiguous, strides = out.dtype == plan.dtype, out.is_contiguous(), out.stride()
+        same_dtype, contiguous = out.dtype == plan.dtype, out.is_contiguous()
     elif isinstance(out, np.ndarray):
         if not out.flags.writeable:
             raise ValueError("out must be writeable")
-        same_dtype, contiguous, strides = out.dtype == _name(plan.dtype), out.flags.c_contiguous, out.strides
+        same_dtype, contiguous = out.dtype == _name(plan.dtype), out.flags.c_contiguous
     else:
         raise TypeError(f"out must be a torch tensor or a NumPy array, not {type(out).__name__}")
     if not same_dtype:
@@ -270,10 +292,15 @@ def _check_out(out: object, plan: _Plan) -> None:
         )
     if out.shape != plan.sizes:
         raise ValueError(f"out must have shape {plan.sizes}, not {tuple(out.shape)}")
-    if not contiguous and any(n > 1 and stride == 0 for n, stride in zip(plan.sizes, strides, strict=True)):
+    if not contiguous and _repeats(out):
         raise ValueError(
             "out holds the same memory several times (an expanded tensor): pass one with a place per value"
         )
+
+
+def _repeats(out: torch.Tensor | np.ndarray) -> bool:
+    strides = out.stride() if isinstance(out, torch.Tensor) else out.strides
+    return any(n > 1 and stride == 0 for n, stride in zip(out.shape, strides, strict=True))
 
 
 def _name(dtype: object) -> str:

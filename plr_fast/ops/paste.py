@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..backends import active_backend, get_num_threads
 from ..backends.specs import Blend, Int32Array, PasteSpec, Uint8Array
 from ..errors import EmptyMaskWarning
+from . import tracing
 from .arguments import (
     Images,
     choice,
@@ -117,6 +118,29 @@ def paste_lesions(
     Warns:
         EmptyMaskWarning: some masks are empty; those images are unchanged (not with ``return_info``, which tells).
     """
+    run = tracing.paste_lesions if torch.compiler.is_compiling() else paste
+    return run(
+        images, masks, bank, count=count, blend=blend, alpha=alpha, feather=feather, seed=seed, samples=samples,
+        out=out, check=check, return_info=return_info,
+    )  # fmt: skip
+
+
+def paste(
+    images: Images,
+    masks: torch.Tensor | np.ndarray,
+    bank: LesionBank,
+    *,
+    count: object,
+    blend: object,
+    alpha: object,
+    feather: object,
+    seed: object,
+    samples: object,
+    out: Images | None,
+    check: bool,
+    return_info: bool,
+) -> Images | tuple[Images, PasteInfo]:
+    """Check the arguments of :func:`paste_lesions`, and do its work."""
     batch = image_batch(images, check=check)
     lungs = mask_batch(masks, batch.array.shape)
     if not isinstance(bank, LesionBank):
@@ -142,7 +166,7 @@ def paste_lesions(
             f"{len(empty)} of {len(counts)} masks are empty (image {', '.join(map(str, empty[:5]))}"
             f"{', ...' if len(empty) > 5 else ''}): these images are unchanged",
             EmptyMaskWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return cast(Images, result)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import Any
 
@@ -13,8 +12,7 @@ import torch
 import plr_fast
 from plr_fast import perlin_noise
 from plr_fast.backends import active_backend, get_backend
-
-noise = importlib.import_module("plr_fast.ops.noise")  # the package has a function of that name beside it
+from plr_fast.ops import noise
 
 # A good call, and one that Python takes for equal but that means something else.
 LOOKALIKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
