@@ -1,9 +1,9 @@
 """The operations as operators of torch: ``torch.ops.plr_fast.*``, which torch.compile and torch.export put into graphs.
 
-Use the public functions: they call the operators where a graph is made, and skip them elsewhere, since an operator costs
-a call several times what the rest of Python does. Each has two forms: ``name(...) -> Tensor``, and ``name_out(out, ...)``
-that writes into ``out``. Schemas know signed integers alone: ``seed`` stands for the unsigned one of the same bits. A
-lesion bank comes as the four tensors of :class:`~plr_fast.backends.specs.PatchBank`.
+Use the public functions: they call the operators where a graph is made, and skip them elsewhere, since an operator
+costs a call several times what the rest of Python does. Each has two forms: ``name(...) -> Tensor``, and one that
+writes, ``name_out(out, ...)``. Schemas know signed integers alone: ``seed`` stands for the unsigned one of the same
+bits. A lesion bank comes as the four tensors of :class:`~plr_fast.backends.specs.PatchBank`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Memory for results that nobody gave an ``out`` for.
 
-Linux hands out fresh memory page by page, at the first touch. In pages of 4 KiB that takes about twice as long as filling
-it, in huge pages of 2 MiB half as long. So large results ask for huge pages before they are written. They are ordinary
-torch tensors otherwise, and nothing is kept when the last one is gone.
+Linux hands out fresh memory page by page, at the first touch. In pages of 4 KiB that takes about twice as long as
+filling it, in huge pages of 2 MiB half as long. So large results ask for huge pages before they are written. They are
+ordinary torch tensors otherwise, and nothing is kept when the last one is gone.
 """
 
 from __future__ import annotations

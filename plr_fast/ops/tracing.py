@@ -24,7 +24,7 @@ def perlin_noise(shape: Any, *, cells: Any, dtype: Any, device: Any, out: Any, *
 
 
 def paste_lesions(images: Any, masks: Any, bank: Any, *, out: Any, return_info: bool, **settings: Any) -> Any:
-    if return_info or not _can_trace(images, masks, out):
+    if return_info or not _can_trace(images, masks, out) or not hasattr(bank, "packed"):
         return _untraced("paste_lesions")(images, masks, bank, out=out, return_info=return_info, **settings)
     packed = bank.packed
     arrays = [packed.pixels, packed.offsets, packed.heights, packed.widths]

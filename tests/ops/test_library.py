@@ -173,6 +173,8 @@ def test_errors_and_warnings_are_those_of_the_plain_call() -> None:
         torch.compile(lambda: perlin_noise((1, 8, 8), octaves=25), fullgraph=True, backend="eager")()
     with pytest.raises(torch._dynamo.exc.Unsupported, match="seed must be 0"):
         torch.compile(lambda: perlin_noise((1, 8, 8), seed=-1), fullgraph=True, backend="eager")()
+    with pytest.raises(TypeError, match="bank must be a LesionBank, not list"):
+        torch.compile(lambda x: paste_lesions(x, MASKS, [x]), backend="eager")(images())  # type: ignore[call-overload]
     with pytest.warns(EmptyMaskWarning, match="2 of 2 masks are empty"):
         torch.compile(lambda x: paste_lesions(x, MASKS & False, BANK), fullgraph=True, backend="eager")(images())
 
