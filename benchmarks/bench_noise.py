@@ -1,4 +1,4 @@
-"""Octave noise, 64 images of 512x512 float32 into a reused buffer, against filling memory and what users have."""
+"""Octave noise at each setting, float32 into a reused buffer: ours against filling memory and against every peer."""
 
 from __future__ import annotations
 
@@ -9,61 +9,36 @@ import pytest
 import torch
 
 import plr_fast
-from benchmarks.peers import numba_textbook_noise, torch_broadcast_noise
-
-SHAPE = (64, 512, 512)
-PIXELS = 64 * 512 * 512
-SETTINGS = [(4, 1), (4, 4), (4, 6), (64, 1)]
-
-
-def group(cells: int, octaves: int) -> str:
-    return f"noise, {cells} cells, {octaves} octave{'s' if octaves > 1 else ''}"
+from benchmarks import noise_peers, quoted
+from benchmarks.fills import fills
+from benchmarks.noise_settings import IMAGES, VOLUMES, Setting
+from benchmarks.our_noise import NATIVE, NUMBA, ours, present
 
 
-@pytest.fixture(scope="module")
-def buffer() -> torch.Tensor:
-    return torch.empty(SHAPE)
+@pytest.mark.filterwarnings("ignore")  # peers' warnings are not ours to mend
+@pytest.mark.parametrize("setting", [*IMAGES, VOLUMES], ids=lambda setting: setting.name)
+def test_against_peers(compare: Any, setting: Setting) -> None:
+    buffer = torch.empty(setting.batch, *setting.sizes)
+    mine, missing = present([ours(NATIVE, setting, buffer), ours(NUMBA, setting, buffer, backend="numba")])
+    sample = checked_sample(setting)
+    others, absent = noise_peers.candidates(setting, sample)
+    compare(
+        f"noise, {setting.name}",
+        [*fills(buffer), *mine, *others],
+        unit="pixel" if len(setting.sizes) == 2 else "voxel",
+        baseline=NATIVE,
+        absent=[*missing, *absent],
+        notes=quoted.fastnoise2_notes(setting),
+    )
 
 
-@pytest.mark.parametrize(("cells", "octaves"), SETTINGS)
-def test_fill_with_a_constant(measure: Any, buffer: torch.Tensor, cells: int, octaves: int) -> None:
-    measure(group(cells, octaves), PIXELS, "pixel", lambda: buffer.fill_(0.5))
-
-
-@pytest.mark.parametrize(("cells", "octaves"), SETTINGS)
-@pytest.mark.parametrize("backend", ["native", "numba"])
-def test_plr_fast(measure: Any, buffer: torch.Tensor, backend: str, cells: int, octaves: int) -> None:
+def checked_sample(setting: Setting) -> np.ndarray:
+    """Return one sample of ours, checked against the float64 reference where that takes no time."""
+    few = (1, *(min(n, 64) for n in setting.sizes))
+    made = plr_fast.perlin_noise(few, cells=setting.cells, octaves=setting.octaves)
     plr_fast.use_backend("reference")
-    expected = plr_fast.perlin_noise((1, 64, 64), cells=cells, octaves=octaves)
-    plr_fast.use_backend(backend)
-    torch.testing.assert_close(
-        plr_fast.perlin_noise((1, 64, 64), cells=cells, octaves=octaves), expected, atol=1e-5, rtol=0
-    )
-    measure(
-        group(cells, octaves),
-        PIXELS,
-        "pixel",
-        lambda: plr_fast.perlin_noise(SHAPE, cells=cells, octaves=octaves, out=buffer),
-    )
-
-
-@pytest.mark.parametrize(("cells", "octaves"), SETTINGS)
-def test_torch_broadcast_eager(measure: Any, cells: int, octaves: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    measure(
-        group(cells, octaves), 8 * 512 * 512, "pixel", lambda: torch_broadcast_noise(8, 512, cells, octaves, generator)
-    )
-
-
-@pytest.mark.parametrize(("cells", "octaves"), SETTINGS)
-def test_numba_textbook_loop(measure: Any, cells: int, octaves: int) -> None:
-    out = np.empty((512, 512), np.float32)
-    permutation = np.random.default_rng(0).permutation(256)
-    angles = np.arange(256) * (np.pi / 128)
-    gradients = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    measure(
-        group(cells, octaves),
-        512 * 512,
-        "pixel",
-        lambda: numba_textbook_noise(out, permutation, gradients, float(cells), octaves),
-    )
+    expected = plr_fast.perlin_noise(few, cells=setting.cells, octaves=setting.octaves)
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+    plr_fast.use_backend("auto")
+    samples = plr_fast.perlin_noise((1, *setting.sizes), cells=setting.cells, octaves=setting.octaves)
+    return samples[0].numpy()
