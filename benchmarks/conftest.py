@@ -6,6 +6,7 @@ Run them with `python -m benchmarks`, which also writes the tables.
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -68,8 +69,11 @@ def compare(benchmark: Any) -> Timer:
         rounds.warm_up()
         gc.collect()
         benchmark.group = group
+        wall, cpu = time.perf_counter(), time.process_time()
         benchmark.pedantic(rounds, rounds=ROUNDS, iterations=1)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         benchmark.extra_info.update(
+            cpu_share=cpu / wall,
             unit=unit,
             baseline=baseline,
             notes=list(notes),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchmarks.noise_settings import Setting
 
-# Mpixel/s of FastNoise2 (C++, AVX-512, clang 16, position array) and of pyfastnoisesimd 0.4.2 on one machine: one core of
-# an AMD EPYC (Zen 5), one thread, 512x512 float32, November 2026. Settings: (cells, octaves).
+# Mpixel/s of FastNoise2 (C++, AVX-512, clang 16, position array) and of pyfastnoisesimd 0.4.2 on one machine: one core
+# of an AMD EPYC (Zen 5), one thread, 512x512 float32, November 2026. Settings: (cells, octaves).
 FASTNOISE2 = {(4.0, 1): (2080, 917), (4.0, 4): (470, 260), (4.0, 6): (314, 163), (64.0, 1): (2110, 914)}
 
 

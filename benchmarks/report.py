@@ -8,6 +8,7 @@ from benchmarks.our_noise import NATIVE, NUMBA
 from benchmarks.results import Group, Results, Row
 from benchmarks.rounds import ROUNDS, SLOW, SLOW_ROUNDS, TURN
 
+UNDISTURBED = 0.9  # CPU time over wall time above which a run counts as undisturbed
 METHOD = f"""\
 Made by `python -m benchmarks`. One thread for everybody, where nothing else is said; all of a table in one run.
 
@@ -21,18 +22,32 @@ other" were measured without turns, 7 rounds for each row, and their ratios suff
 
 
 def markdown(results: Results, environment: list[str]) -> str:
-    parts = ["# Benchmark results", METHOD, "\n".join(environment)]
+    parts = ["# Benchmark results", METHOD, "\n".join([*environment, *disturbance(results)])]
     wanted = targets(results)
     if wanted:
-        parts += [glance(results), target_table(wanted)]
+        parts += [*glance(results), target_table(wanted)]
     parts += [table(group) for group in results.values()]
     return "\n\n".join(parts) + "\n"
 
 
-def glance(results: Results) -> str:
-    """Return a table of our noise at each setting beside the fastest peer of the run."""
-    lines = ["## Noise at a glance", "", "| setting | native | share of fill | fastest peer here | native over it |"]
-    lines.append("|---|---:|---:|---|---:|")
+def disturbance(results: Results) -> list[str]:
+    """Return how much of its core the run had, and a warning if others took much of it."""
+    shares = {group.name: group.cpu_share for group in results.values() if group.cpu_share is not None}
+    if not shares:
+        return []
+    worst = min(shares, key=lambda name: shares[name])
+    line = f"- CPU time over wall time, at worst: {shares[worst]:.0%} ({worst})"
+    if shares[worst] >= UNDISTURBED:
+        return [line]
+    return [
+        line,
+        "- **The machine was busy with other work**: rates are too low, and long calls suffer more than short ones",
+    ]
+
+
+def glance(results: Results) -> list[str]:
+    """Return a table of our noise at each setting beside the fastest peer of the run; none if none was measured."""
+    rows = []
     for setting in (*IMAGES, VOLUMES):
         group = results.get(f"noise, {setting.name}")
         native = group.row(NATIVE) if group else None
@@ -42,8 +57,9 @@ def glance(results: Results) -> str:
         best = max(peers, key=lambda row: row.rate, default=None)
         peer = [best.label, f"{native.over(best):.3g} times"] if best else ["none", ""]
         cells = [setting.name, rate(native, group.unit), f"{share(group):.2f}", *peer]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append("| " + " | ".join(cells) + " |")
+    head = ["## Noise at a glance", "", "| setting | native | share of fill | fastest peer here | native over it |"]
+    return ["\n".join([*head, "|---|---:|---:|---|---:|", *rows])] if rows else []
 
 
 def target_table(wanted: list[Target]) -> str:
@@ -55,8 +71,8 @@ def target_table(wanted: list[Target]) -> str:
         lines.append(f"| {one.what} | {sign} {one.bound:g}{one.unit} | {measured} | {met} |")
     lines += [
         "",
-        "Over FastNoise2: an estimate, our lead over pyfastnoisesimd in this run divided by FastNoise2's over it, which",
-        "is quoted from another machine (under each table).",
+        "Over FastNoise2: an estimate, our lead over pyfastnoisesimd in this run divided by FastNoise2's over it, as",
+        "quoted from another machine (under each table).",
     ]
     return "\n".join(lines)
 

@@ -48,6 +48,7 @@ class Group:
     absent: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     in_turns: bool = True
+    cpu_share: float | None = None  # CPU time over wall time: below 1, somebody else had the core meanwhile
 
     def row(self, label: str) -> Row | None:
         return next((row for row in self.rows if row.label == label), None)
@@ -80,7 +81,7 @@ def read(document: dict[str, Any]) -> Results:
 
 def compared(name: str, extra: dict[str, Any]) -> Group:
     """Return the group that ``compare`` measured."""
-    group = Group(name, extra["unit"], extra["baseline"], notes=extra["notes"])
+    group = Group(name, extra["unit"], extra["baseline"], notes=extra["notes"], cpu_share=extra["cpu_share"])
     group.absent = [(one["label"], one["reason"]) for one in extra["absent"]]
     for one in extra["candidates"]:
         group.rows.append(Row(spread=spread(one["seconds"]), **one))

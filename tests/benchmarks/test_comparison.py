@@ -22,7 +22,8 @@ def document(group: str, rows: dict[str, tuple[int, list[float]]], fills: tuple[
         {"label": label, "items": items, "amount": "", "yardstick": label in fills, "seconds": seconds}
         for label, (items, seconds) in rows.items()
     ]
-    info = {"unit": "pixel", "baseline": "plr_fast native", "notes": [], "absent": [], "candidates": candidates}
+    info = {"unit": "pixel", "baseline": "plr_fast native", "notes": [], "absent": [], "cpu_share": 1.0}
+    info["candidates"] = candidates
     return json.loads(json.dumps({"benchmarks": [{"group": group, "extra_info": info | extra}]}))
 
 
@@ -73,6 +74,14 @@ def test_what_is_absent_has_a_row_with_the_reason() -> None:
     assert rows[-1].startswith("| lost | absent: not installed |")
     assert len({line.count("|") for line in rows}) == 1, "all rows have all columns"
     assert text.endswith("Said.\n")
+
+
+def test_a_busy_machine_is_told() -> None:
+    rows = {"plr_fast native": (10, [1.0])}
+    calm, busy = (results.read(document("g", rows, cpu_share=share)) for share in (0.99, 0.6))
+    assert "at worst: 99% (g)" in report.markdown(calm, [])
+    assert "busy" not in report.markdown(calm, [])
+    assert "at worst: 60% (g)\n- **The machine was busy" in report.markdown(busy, [])
 
 
 def test_targets_are_judged_by_what_was_measured() -> None:
