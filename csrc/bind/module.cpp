@@ -11,6 +11,7 @@
 #include "../cpu/dispatch.h"
 #include "../cpu/noise_tables.h"
 #include "../cpu/pool.h"
+#include "gil.h"
 #include "views.h"
 
 namespace plr {
@@ -21,7 +22,7 @@ template <typename Body>
 void run(i64 count, int threads, const Body& body) {
     int status;
     {
-        py::gil_scoped_release release;
+        ReleasedGil released;
         status = parallel_for(count, threads, body);
     }
     if (status == STATUS_NO_MEMORY) throw std::bad_alloc();
