@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 namespace plr {
@@ -45,7 +45,7 @@ class Pool {
                 std::thread([this] { serve(); }).detach();
                 ++started_;
             }
-        } catch (const std::system_error&) {  // no more threads to be had: go on with those that exist
+        } catch (const std::exception&) {  // no more threads or memory to be had: go on with those that exist
         }
         helpers = std::min(helpers, started_);
         {

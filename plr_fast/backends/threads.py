@@ -6,8 +6,11 @@ import math
 import operator
 import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -56,10 +59,40 @@ def available_cpus() -> int:
 @cache
 def _cgroup_quota() -> float | None:
     try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return None
+    return quota_of(groups, Path("/sys/fs/cgroup"))
+
+
+def quota_of(groups: str, root: Path) -> float | None:
+    """Return the lowest quota, in CPUs, of a process's control groups and all groups above them; None if none has one.
+
+    ``groups`` is the text of /proc/PID/cgroup, ``root`` where control groups are mounted. A container may see the names
+    of groups that are not mounted inside it: what is not there sets no quota.
+    """
+    quotas: list[float | None] = []
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / controllers  # version 2 names no controllers and lies at the root
+        group = top / path.lstrip("/")
+        quotas += [_quota(folder) for folder in (group, *group.parents) if folder.is_relative_to(top)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota(group: Path) -> float | None:
+    """Return the quota that stands in one group: ``cpu.max`` in version 2, two files in version 1."""
+    try:
+        if (group / "cpu.max").exists():
+            limit, period = (group / "cpu.max").read_text(encoding="ascii").split()
+        else:
+            limit = (group / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+            period = (group / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return None
-    return None if limit == "max" else int(limit) / int(period)
+    return None if limit in ("max", "-1") else int(limit) / int(period)
 
 
 def _in_loader_worker() -> bool:
@@ -68,20 +101,62 @@ def _in_loader_worker() -> bool:
     return data is not None and data.get_worker_info() is not None
 
 
-def for_each_range(count: int, threads: int, body: Callable[[int, int], None]) -> None:
-    """Call ``body(first, last)`` on ranges that cover ``0..count``, on up to ``threads`` threads.
+class _Job:
+    """The ranges of one :func:`for_each_range`: whoever is free takes the next one."""
 
-    For kernels that release the GIL. Exceptions of ``body`` are raised here.
+    def __init__(self, count: int, parts: int, body: Callable[[int, int], None]) -> None:
+        self._ranges = deque(pairwise([count * i // parts for i in range(parts + 1)]))
+        self._parts = parts
+        self._done = threading.Semaphore(0)
+        self._errors: list[BaseException] = []
+        self._body = body
+
+    def run(self) -> None:
+        """Work on ranges until none is left to begin. Errors are kept for :meth:`wait`."""
+        while True:
+            try:
+                first, last = self._ranges.popleft()
+            except IndexError:
+                return
+            try:
+                self._body(first, last)
+            except BaseException as error:
+                self._errors.append(error)
+            finally:
+                self._done.release()
+
+    def wait(self) -> None:
+        """Return once every range is done, so that no helper touches the arrays any more. Raise the first error."""
+        for _ in range(self._parts):
+            self._done.acquire()
+        if self._errors:
+            raise self._errors[0]
+
+
+def for_each_range(count: int, threads: int, body: Callable[[int, int], None]) -> None:
+    """Call ``body(first, last)`` on ranges that cover ``0..count``, on up to ``threads`` threads, this one included.
+
+    For kernels that release the GIL. An exception of ``body`` is raised here, once all ranges are done.
     """
-    global _executor
     threads = min(threads, count)
     if threads <= 1:
         body(0, count)
         return
-    # A pool inherited through fork has no threads left: each process makes its own.
-    if _executor is None or _executor[0] != os.getpid() or _executor[1] < threads:
-        _executor = (os.getpid(), threads, ThreadPoolExecutor(threads, thread_name_prefix="plr_fast"))
-    edges = [count * i // threads for i in range(threads + 1)]
-    futures = [_executor[2].submit(body, first, last) for first, last in pairwise(edges)]
-    for future in futures:
-        future.result()
+    job = _Job(count, threads, body)
+    helpers = _helpers(threads - 1)
+    # RuntimeError: no more threads to be had, or the interpreter is ending. Those that have joined in will do.
+    with suppress(RuntimeError):
+        for _ in range(threads - 1):
+            helpers.submit(job.run)
+    job.run()
+    job.wait()
+
+
+def _helpers(size: int) -> ThreadPoolExecutor:
+    """Return this process's helpers, at least ``size``. Those inherited through fork have no threads: make new ones."""
+    global _executor
+    held = _executor
+    if held is None or held[0] != os.getpid() or held[1] < size:
+        held = (os.getpid(), size, ThreadPoolExecutor(size, thread_name_prefix="plr_fast"))
+        _executor = held
+    return held[2]
