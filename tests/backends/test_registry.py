@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
 import sys
 
 import pytest
@@ -11,17 +10,9 @@ import pytest
 import plr_fast
 from plr_fast.backends import get_backend, registry
 from plr_fast.backends.specs import Backend
+from tests.backends.processes import run
 
 OPERATIONS = [name for name, value in vars(Backend).items() if inspect.isfunction(value) and not name.startswith("_")]
-
-
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 @pytest.mark.parametrize("name", ["native", "numba", "reference"])
@@ -100,14 +91,6 @@ def test_environment_variable_chooses() -> None:
     failed = run("import plr_fast; plr_fast.perlin_noise((1, 4, 4))", PLR_FAST_BACKEND="fortran")
     assert failed.returncode != 0
     assert "unknown backend 'fortran'" in failed.stderr
-
-
-def test_instruction_set_can_be_pinned() -> None:
-    pytest.importorskip("plr_fast._native")
-    code = "import plr_fast; from plr_fast import _native; print(_native.tier())"
-    assert run(code, PLR_FAST_ISA="baseline").stdout.strip() == "baseline"
-    failed = run("import plr_fast; plr_fast.perlin_noise((1, 4, 4))", PLR_FAST_ISA="mmx")
-    assert "unknown instruction set 'mmx': this build has" in failed.stderr
 
 
 def test_import_is_light() -> None:

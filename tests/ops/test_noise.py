@@ -1,4 +1,4 @@
-"""Octave noise on every backend and instruction set: the textbook in float64, known answers, properties, errors."""
+"""Octave noise on every backend: the textbook in float64, known answers, formats, where results go, errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import plr_fast
 from plr_fast import perlin_noise
@@ -67,70 +65,27 @@ KNOWN = [
     (((2, 64, 64),), {"seed": 7, "dtype": "uint8", "grey": "minmax"}, "879e7f17c79af387"),
     (((2, 64, 64),), {"seed": 7, "dtype": "uint8", "tileable": True}, "a4b8e4fcc75b6265"),
     (((2, 33, 33),), {"seed": 7, "dtype": "float16"}, "13d993f3096978f3"),
+    (((3, 50, 67),), {"seed": 9, "octaves": 5, "dtype": "bfloat16"}, "8ae97d52b01bd204"),
+    (((2, 96, 130),), {"seed": 3, "cells": 64, "octaves": 1}, "a28da9b0461ac4f3"),
+    (((2, 33, 700),), {"seed": 11}, "c46c6ca9fc46f2c5"),
+    (
+        ((2, 33, 700),),
+        {"seed": 11, "cells": (3, 170.5), "octaves": 3, "lacunarity": 1.9, "persistence": 0.8},
+        "36af826b546ed99c",
+    ),
+    (
+        ((2, 7, 30, 41),),
+        {"seed": 5, "cells": (1.5, 3, 4), "dtype": "uint8", "grey": "minmax"},
+        "3122d677c4217dd4",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("args", "kwargs", "digest"), KNOWN)
 def test_known_answers(backend: str, args: Any, kwargs: dict[str, Any], digest: str) -> None:
     result = perlin_noise(*args, **kwargs)
+    result = result.view(torch.uint16) if result.dtype == torch.bfloat16 else result  # NumPy has no bfloat16
     assert hashlib.sha256(result.numpy().tobytes()).hexdigest()[:16] == digest
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
-    cells=st.floats(0.1, 90),
-    octaves=st.integers(1, 7),
-    seed=st.integers(0, 2**64 - 1),
-    sample=st.integers(-(2**63), 2**63 - 1),
-    dtype=st.sampled_from(["float32", "float16", "bfloat16", "uint8"]),
-    grey=st.sampled_from(["fixed", "minmax"]),
-)
-def test_every_backend_gives_the_same_bits(
-    size: tuple[int, int], cells: float, octaves: int, seed: int, sample: int, dtype: Any, grey: Any
-) -> None:
-    from tests.conftest import activate, variants
-
-    results = []
-    for variant in variants():
-        activate(variant)
-        noise = perlin_noise(
-            (1, *size), cells=cells, octaves=octaves, seed=seed, samples=[sample], dtype=dtype, grey=grey
-        )
-        results.append(noise.view(torch.uint8) if dtype != "uint8" else noise)
-    assert all(torch.equal(result, results[0]) for result in results[1:])
-
-
-def test_a_sample_depends_on_its_id_alone(backend: str) -> None:
-    together = perlin_noise((5, 20, 30), seed=9)
-    assert torch.equal(perlin_noise((2, 20, 30), seed=9, samples=[3, 1]), together[[3, 1]])
-    assert torch.equal(perlin_noise((2, 20, 30), seed=9, samples=range(3, 5)), together[3:5])
-    assert torch.equal(perlin_noise((1, 20, 30), seed=9, samples=torch.tensor([2])), together[2:3])
-
-
-def test_samples_seeds_and_octaves_are_unrelated(backend: str) -> None:
-    noise = perlin_noise((40, 64, 64), seed=0, octaves=1).flatten(1)
-    other = perlin_noise((1, 64, 64), seed=1, octaves=1).flatten(1)
-    correlation = torch.corrcoef(torch.cat([noise, other]))
-    off_diagonal = correlation[~torch.eye(41, dtype=torch.bool)]
-    # About 25 independent gradients a sample: correlations scatter by 0.2, and none may come near 1.
-    assert off_diagonal.abs().max() < 0.9
-    assert off_diagonal.mean().abs() < 0.05
-
-
-def test_zero_at_lattice_points_and_inside_the_bounds(backend: str) -> None:
-    noise = perlin_noise((64, 64, 64), cells=8, octaves=1, seed=4)
-    assert noise[:, ::8, ::8].abs().max() < 1e-6
-    assert 0.8 < noise.abs().max() <= 1
-    assert noise.mean().abs() < 0.01
-
-
-def test_steps_across_cell_borders_are_no_larger_than_inside(backend: str) -> None:
-    noise = perlin_noise((16, 256, 256), cells=4, octaves=1, seed=1)
-    second = noise.diff(n=2, dim=2).abs()
-    border = second[:, :, 62::64][..., :3].max()
-    assert border <= second.max() * 1.0001
-    assert second.max() < 0.01, "the noise is smooth: second differences of neighbouring pixels are tiny"
 
 
 def test_tileable_edges_meet(backend: str) -> None:
