@@ -138,7 +138,7 @@ def calls(draw: st.DrawFn) -> Call:
     return Call(shape, samples, settings, layout, splits, threads=draw(st.integers(2, 5)))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(calls())
 def test_same_bits_whatever_the_backend_threads_split_and_strides(call: Call) -> None:
     event(f"{call.dtype}, {len(call.shape) - 1} axes, tileable {call.settings['tileable']}")
@@ -156,7 +156,7 @@ def float_calls(draw: st.DrawFn) -> tuple[tuple[int, ...], dict[str, Any]]:
     return shape, draw(noise_settings(len(shape) - 1))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(float_calls())
 def test_every_call_stays_near_the_textbook(call: tuple[tuple[int, ...], dict[str, Any]]) -> None:
     shape, settings = call

@@ -237,11 +237,12 @@ def largest_correlation(one: Array, other: Array) -> float:
 def chance_level(cells: int, pixels: int, pairs: int) -> float:
     """Return what independent samples exceed at any shift of any of ``pairs`` pairs with probability 1e-3 at most.
 
-    A correlation has variance sum S^2 / (sum S)^2, S the spectrum, and is near normal as a sum over many cells.
+    A correlation has variance sum S^2 / (sum S)^2, S the spectrum, and is near normal as a sum over many cells. Its
+    tails are a little longer (kurtosis 3.3 between samples of unrelated ids, at 16 and 32 cells): a quarter is added.
     """
     s = theory.spectrum(cells, pixels)
     quantile = stats.norm.isf(1e-3 / (2 * s.size * pairs))
-    return float(quantile * math.sqrt((s**2).sum()) / s.sum())
+    return float(1.25 * quantile * math.sqrt((s**2).sum()) / s.sum())
 
 
 def test_samples_and_seeds_do_not_repeat_each_other() -> None:
