@@ -65,9 +65,9 @@ void noise(py::array out, const py::array& samples, u64 seed, std::array<double,
     require_shape(samples, "samples", {out.shape(0)});
     const i64* ids = input<i64>(samples, "samples");
 
-    NoiseSettings settings = {(i32)last, {1, out.shape(last - 1), out.shape(last)}, cells, octaves, persistence, lacunarity,
-                              tileable};
-    if (last == 3) settings.size[0] = out.shape(1);
+    NoiseSettings settings = {cells, octaves, persistence, lacunarity, tileable};
+    settings.dims = (i32)last;
+    settings.size = {last == 3 ? out.shape(1) : 1, out.shape(last - 1), out.shape(last)};
     const std::shared_ptr<const NoiseTables> tables = NoiseTables::get(settings);
     NoiseParams params = tables->params();
     params.seed = seed;

@@ -13,12 +13,12 @@ namespace plr {
 
 // All that the tables depend on.
 struct NoiseSettings {
-    i32 dims;                     // 2 or 3
-    std::array<i64, 3> size;      // depth, height, width
-    std::array<double, 3> cells;  // likewise; the first is unused in the plane
+    std::array<double, 3> cells;  // along depth, height, width; the first is unused in the plane
     i32 octaves;
     double persistence, lacunarity;
     bool tileable;
+    i32 dims = 2;                           // 2 or 3
+    std::array<i64, 3> size = {1, 1, 1};    // depth, height, width
 
     bool operator==(const NoiseSettings& other) const {
         return dims == other.dims && size == other.size && cells == other.cells && octaves == other.octaves &&

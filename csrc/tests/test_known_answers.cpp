@@ -39,20 +39,19 @@ u64 digest(const std::vector<T>& values) {
 // T: an unsigned integer as wide as a value of the format.
 template <typename T>
 u64 digest_of_noise(const Kernels& kernels, const Answer& answer) {
-    NoiseParams shape = {};
-    shape.seed = answer.seed;
-    shape.dims = answer.depth > 0 ? 3 : 2;
-    shape.format = answer.format;
-    shape.depth = answer.depth > 0 ? answer.depth : 1;
-    shape.height = answer.height;
-    shape.width = answer.width;
-    shape.stride_row = shape.width;
-    shape.stride_plane = shape.width * shape.height;
-    shape.stride_sample = shape.stride_plane * shape.depth;
-    const NoiseTables tables(shape, answer.settings);
-    std::vector<char> out(COUNT * shape.stride_sample * sizeof(T));
-    CHECK(kernels.noise(tables.params(), out.data(), samples, 0, COUNT) == STATUS_OK);
-    std::vector<T> values(COUNT * shape.stride_sample);
+    NoiseSettings settings = answer.settings;
+    settings.dims = answer.depth > 0 ? 3 : 2;
+    settings.size = {answer.depth > 0 ? answer.depth : 1, answer.height, answer.width};
+    const NoiseTables tables(settings);
+    NoiseParams params = tables.params();
+    params.seed = answer.seed;
+    params.format = answer.format;
+    params.stride_row = params.width;
+    params.stride_plane = params.width * params.height;
+    params.stride_sample = params.stride_plane * params.depth;
+    std::vector<char> out(COUNT * params.stride_sample * sizeof(T));
+    CHECK(kernels.noise(params, out.data(), samples, 0, COUNT) == STATUS_OK);
+    std::vector<T> values(COUNT * params.stride_sample);
     std::memcpy(values.data(), out.data(), out.size());
     return digest(values);
 }

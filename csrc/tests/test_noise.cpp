@@ -57,7 +57,7 @@ double textbook(i64 y, i64 x, i64 height, i64 width, const NoiseSettings& settin
 }
 
 void equals_the_textbook() {
-    const NoiseSettings settings = {2, {}, {1, 3.7, 5.3}, 5, 0.6, 2.0, false};
+    const NoiseSettings settings = {{1, 3.7, 5.3}, 5, 0.6, 2.0, false};
     const i64 height = 45, width = 67;
     const std::vector<float> out = render(kernels(), 2, 1, height, width, settings, 3, -4);
     for (i64 y = 0; y < height; ++y)
@@ -66,9 +66,9 @@ void equals_the_textbook() {
 }
 
 void tiers_give_the_same_bits() {
-    const NoiseSettings all[] = {{2, {}, {4, 4, 4}, 4, 0.5, 2.0, false},
-                                 {2, {}, {1.5, 90, 33.3}, 8, 0.8, 1.9, false},
-                                 {2, {}, {2, 3, 4}, 3, 0.5, 2.0, true}};
+    const NoiseSettings all[] = {{{4, 4, 4}, 4, 0.5, 2.0, false},
+                                 {{1.5, 90, 33.3}, 8, 0.8, 1.9, false},
+                                 {{2, 3, 4}, 3, 0.5, 2.0, true}};
     for (const NoiseSettings& settings : all)
         for (i64 width : {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127})
             for (i32 dims : {2, 3}) {
