@@ -9,38 +9,16 @@ own masks where that matters.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-if TYPE_CHECKING:
-    from plr_fast.data.lungs_segment import Found, Settings
+from .lungs_quality import MaskQuality, Settings, judge
 
 _LEAST_SIDE = 16
 _HU_LOW, _HU_HIGH = -1000.0, 400.0
-
-
-@dataclass(frozen=True)
-class MaskQuality:
-    """What is known about the mask of one slice."""
-
-    ok: bool
-    """Whether the mask is plausible; where False, it is a best guess and may be empty."""
-    reason: str
-    """Why it is not, in words; empty when ``ok``."""
-    area_share: float
-    """Part of the slice that the mask covers, 0..1."""
-    components: int
-    """Number of dark regions that the mask was made of (both lungs may be one, where they meet)."""
-    touches_border: bool
-    """Whether the mask reaches the border of the slice: common and harmless in tightly cut pictures."""
-    method: str
-    """Which proposal was taken: "otsu" or "darker half", perhaps with ", border allowed" behind it, or "none"."""
-    threshold: float
-    """Grey value on the scale 0..1 below which a pixel was lung; NaN where nothing was found."""
 
 
 @overload
@@ -122,7 +100,7 @@ def lung_mask(
     max_regions: int = 4,
     min_region: float = 0.004,
     min_share: float = 0.05,
-    max_share: float = 0.65,
+    max_share: float = 0.75,
     working_size: int = 256,
 ) -> Any:
     """Segment the lungs on each slice.
@@ -153,7 +131,7 @@ def lung_mask(
         ValueError: wrong rank or size, NaN or infinity, grey outside [0, 1], int16 that is not HU, or a parameter out
             of range; the message names the slice or the parameter.
     """
-    from plr_fast.data.lungs_segment import Settings, segment
+    from .lungs_segment import segment
 
     settings = Settings(
         blur=_number("blur", blur, 0.0, 0.1),
@@ -176,7 +154,7 @@ def lung_mask(
     for index, picture in enumerate(slices):
         found = segment(_grey(picture), settings)
         masks[index] = found.mask
-        qualities.append(_judge(found, settings))
+        qualities.append(judge(found.mask, found.features, settings, found.method, found.threshold))
     result: torch.Tensor | npt.NDArray[np.bool_] = masks.reshape(array.shape)
     if isinstance(images, torch.Tensor):
         result = torch.from_numpy(result).to(images.device)
@@ -240,20 +218,6 @@ def _grey(picture: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     elif picture.dtype == np.int16:
         grey = (grey - np.float32(_HU_LOW)) * np.float32(1.0 / (_HU_HIGH - _HU_LOW))
     return np.clip(grey, 0.0, 1.0)
-
-
-def _judge(found: Found, settings: Settings) -> MaskQuality:
-    mask = found.mask
-    share = float(mask.mean())
-    reason = ""
-    if share == 0.0:
-        reason = "no dark region looks like a lung"
-    elif share < settings.min_share:
-        reason = f"the mask covers only {share:.1%} of the slice, less than {settings.min_share:.1%}"
-    elif share > settings.max_share:
-        reason = f"the mask covers {share:.1%} of the slice, more than {settings.max_share:.1%}"
-    border = bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
-    return MaskQuality(not reason, reason, share, found.regions, border, found.method, found.threshold)
 
 
 def _number(name: str, value: object, low: float, high: float, *, whole: bool = False) -> float:

@@ -2,8 +2,9 @@
 
 Dark regions are proposed by a threshold and judged one by one: lungs are enclosed by thick tissue (the picture's border
 counts as tissue, since slices are often cut tightly), whereas the air around the body lies in the corners and the air
-under it faces a thin table. Where the first proposal is implausible, the border is forgiven more, then darker
-thresholds are tried (mediastinal windows). Sizes are fractions of the slice, so one setting serves every resolution.
+under it faces a thin table, or is wide and flat. Where the first proposal is implausible, the border is forgiven more,
+then darker thresholds are tried (mediastinal windows). Sizes are fractions of the slice, so one setting serves every
+resolution.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from .lungs_morphology import dilate, enlarge, erode, outline
+from .lungs_quality import Features, Settings, appraise, least_half
+
 Array: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -26,31 +30,20 @@ _CORNER = 0.03
 """Side of the boxes in the corners where air outside the body is looked for, of the shorter side."""
 _FRAME = 0.12
 """Widest bright frame that is looked through, of each side."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Parameters of :func:`plr_fast.data.lungs.lung_mask`, documented there."""
-
-    blur: float
-    threshold_shift: float
-    closing: float
-    hole_share: float
-    max_regions: int
-    min_region: float
-    min_share: float
-    max_share: float
-    working_size: int
+_FLAT, _WIDE = 0.3, 0.6
+"""A region less high and wider than these parts of the slice is air between the body and the table."""
+_PARTNER = 0.2
+"""Least size of a second lung that touches the border, as a part of the first."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Result for one slice. ``method`` is the proposal that was used, ``regions`` how many parts were kept."""
+    """Result for one slice. ``method`` is the proposal that was used; ``features`` says what the mask looks like."""
 
     mask: Mask
     method: str
     threshold: float
-    regions: int
+    features: Features
 
 
 @dataclass(frozen=True)
@@ -72,15 +65,14 @@ def segment(grey: Array, settings: Settings) -> Found:
     padded = np.pad(grey, ((0, -height % factor), (0, -width % factor)), mode="edge")
     h, w = padded.shape[0] // factor, padded.shape[1] // factor
     found = _segment(padded.reshape(h, factor, w, factor).mean(axis=(1, 3), dtype=np.float32), settings)
-    # the reduced mask is interpolated, so that its outline is not a staircase
-    large = ndimage.zoom(found.mask.astype(np.float32), factor, order=1, mode="nearest", grid_mode=True)
-    return Found(large[:height, :width] > 0.5, found.method, found.threshold, found.regions)
+    large = enlarge(found.mask, factor)[:height, :width]
+    return Found(large, found.method, found.threshold, found.features)
 
 
 def _segment(grey: Array, settings: Settings) -> Found:
     sigma = max(0.5, settings.blur * min(grey.shape))
     smooth = ndimage.gaussian_filter(grey, sigma, mode="nearest")
-    best, distance = Found(np.zeros(grey.shape, np.bool_), "none", float("nan"), 0), np.inf
+    best, least = Found(np.zeros(grey.shape, np.bool_), "none", float("nan"), Features(0, 0.0, False)), np.inf
     if float(smooth.max() - smooth.min()) < 0.05:
         return best
     frame = _frame(grey)
@@ -89,11 +81,12 @@ def _segment(grey: Array, settings: Settings) -> Found:
         if not regions:
             continue
         mask = np.logical_or.reduce(regions)
-        share = float(mask.mean())
-        off = max(settings.min_share - share, share - settings.max_share, 0.0)
-        if off < distance:
-            best, distance = Found(mask, method, threshold, len(regions)), off
-        if off == 0.0:
+        enclosed = float((ndimage.binary_fill_holes(mask) & ~mask).sum()) / float(mask.sum())
+        found = Found(mask, method, threshold, Features(len(regions), enclosed, _corners(mask, frame) > 0))
+        doubt = appraise(mask, found.features, settings).doubt
+        if doubt < least:
+            best, least = found, doubt
+        if doubt <= 1.0:
             break
     return best
 
@@ -119,10 +112,10 @@ def _otsu(values: Array) -> float:
 
 
 def _frame(grey: Array) -> _Frame:
-    """Look through a bright, even frame: behind it the corners of the actual picture begin."""
+    """Look through a bright, even frame: behind it, and its blurred edge, the corners of the actual picture begin."""
 
     def even(line: Array) -> bool:
-        return bool(line.mean() > 0.75 and line.std() < 0.1)
+        return bool(line.mean() > 0.65 and line.std() < 0.1)
 
     height, width = grey.shape
     top, bottom, left, right = 0, height, 0, width
@@ -134,7 +127,15 @@ def _frame(grey: Array) -> _Frame:
         left += 1
     while right > (1 - _FRAME) * width and even(grey[top:bottom, right - 1]):
         right -= 1
-    return _Frame(top, bottom, left, right)
+    return _Frame(top + (top > 0), bottom - (bottom < height), left + (left > 0), right - (right < width))
+
+
+def _corners(region: Mask, frame: _Frame) -> int:
+    """In how many corners of the picture ``region`` lies."""
+    c = max(1, round(_CORNER * min(region.shape)))
+    top, bottom = slice(frame.top, frame.top + c), slice(frame.bottom - c, frame.bottom)
+    left, right = slice(frame.left, frame.left + c), slice(frame.right - c, frame.right)
+    return sum(bool(region[rows, columns].any()) for rows in (top, bottom) for columns in (left, right))
 
 
 def _regions(dark: Mask, relaxed: bool, frame: _Frame, settings: Settings) -> list[Mask]:
@@ -149,50 +150,78 @@ def _regions(dark: Mask, relaxed: bool, frame: _Frame, settings: Settings) -> li
     walls = _near_walls(dark)
     radius = settings.closing * min(dark.shape)
     kept: list[Mask] = []
+    spare: list[tuple[Mask, Mask]] = []  # closed and as they are
     largest = 0
     for label in large:
+        if areas[label] < 0.1 * largest or len(kept) == settings.max_regions:
+            break
         region = labels == label
-        if not _outside(region, relaxed, frame, float(areas[label]) / dark.size):
-            closed = _close_and_fill(region, boxes[label - 1], radius, settings.hole_share)
-            if _lung_like(closed, region, walls, relaxed):
-                if areas[label] < 0.1 * largest or len(kept) == settings.max_regions:
-                    break
-                largest = max(largest, int(areas[label]))
-                kept.append(closed)
+        if _wide_and_flat(boxes[label - 1], region.shape):
+            continue
+        outside = _outside(region, relaxed, frame, float(areas[label]) / dark.size)
+        if outside and (relaxed or _corners(region, frame)):
+            continue
+        closed = _close_and_fill(region, boxes[label - 1], radius, settings.hole_share)
+        if not outside and _lung_like(closed, region, walls, relaxed):
+            largest = max(largest, int(areas[label]))
+            kept.append(closed)
+        elif not relaxed:
+            spare.append((closed, region))
+    if kept and len(kept) < settings.max_regions:
+        kept += _partner(kept, spare, walls, frame)
     return kept
+
+
+def _partner(kept: list[Mask], spare: list[tuple[Mask, Mask]], walls: Mask, frame: _Frame) -> list[Mask]:
+    """The second lung where only one was found: it may touch the border more than a region on its own may."""
+    first = np.logical_or.reduce(kept)
+    if least_half(first) >= 0.05:
+        return []
+    area = float(first.sum())
+    for closed, region in spare:
+        similar = _PARTNER * area <= float(region.sum()) <= area / _PARTNER
+        if (
+            similar
+            and least_half(first | closed) >= 0.05
+            and not _outside(region, True, frame, float(region.mean()))
+            and _lung_like(closed, region, walls, True)
+        ):
+            return [closed]
+    return []
 
 
 def _near_walls(dark: Mask) -> Mask:
     """Pixels in or beside tissue that is thick enough to be body; beyond the border all is taken for tissue."""
     radius = max(1, round(_TISSUE * min(dark.shape)))
     margin = radius + 2
-    tissue = np.pad(~dark, margin, constant_values=True)
-    thick = ndimage.distance_transform_edt(tissue) > radius
-    near: Mask = ndimage.distance_transform_edt(~thick) <= radius + 2.5
-    return near[margin:-margin, margin:-margin]
+    thick = erode(np.pad(~dark, margin, constant_values=True), radius)
+    return dilate(thick, radius + 2.5)[margin:-margin, margin:-margin]
+
+
+def _wide_and_flat(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    high, wide = box[0].stop - box[0].start, box[1].stop - box[1].start
+    return bool(high < _FLAT * shape[0] and wide > _WIDE * shape[1])
 
 
 def _outside(region: Mask, relaxed: bool, frame: _Frame, share: float) -> bool:
     """Whether a region is air around the body: it fills corners, or runs along the upper or lower edge."""
-    c = max(1, round(_CORNER * min(region.shape)))
-    top, bottom = slice(frame.top, frame.top + c), slice(frame.bottom - c, frame.bottom)
-    left, right = slice(frame.left, frame.left + c), slice(frame.right - c, frame.right)
-    corners = sum(bool(region[rows, columns].any()) for rows in (top, bottom) for columns in (left, right))
+    corners = _corners(region, frame)
+    first, last = region[frame.top, frame.left : frame.right], region[frame.bottom - 1, frame.left : frame.right]
+    along = max(float(first.mean()), float(last.mean()))
+    if not relaxed:
+        return corners > 0 or along > 0.15
     if corners > 1:
         return True
-    exact = bool(region[0, 0] or region[0, -1] or region[-1, 0] or region[-1, -1])
-    along = max(float(region[0].mean()), float(region[-1].mean()))
-    if not relaxed:
-        return exact or along > 0.15
     # a lung in a tight cut may reach into one corner; a wedge of air there is small
-    return (exact and share <= 0.06) or along > 0.6 or share >= 0.7
+    exact = bool(first[0] or first[-1] or last[0] or last[-1])
+    return (exact and share <= 0.06) or along > 0.6 or share >= 0.75
 
 
 def _lung_like(closed: Mask, region: Mask, walls: Mask, relaxed: bool) -> bool:
     """Whether a region has body around it on most sides and lies at the border with little of its outline."""
-    outline = closed & ~ndimage.binary_erosion(closed, border_value=1)
-    length = max(1, int(outline.sum()))
-    enclosed = float((walls & outline).sum()) / length
+    edge = outline(closed)
+    length = max(1, int(edge.sum()))
+    enclosed = float((walls & edge).sum()) / length
     at_border = int(region[0].sum() + region[-1].sum() + region[:, 0].sum() + region[:, -1].sum())
     border = at_border / (at_border + length)
     if not relaxed:
@@ -210,8 +239,7 @@ def _close_and_fill(region: Mask, box: tuple[slice, slice], radius: float, hole_
     """
     margin = int(radius) + 2
     part = np.pad(region[box], margin)
-    grown = ndimage.distance_transform_edt(~part) <= radius
-    part = (ndimage.distance_transform_edt(grown) > radius)[margin:-margin, margin:-margin]
+    part = erode(dilate(part, radius), radius)[margin:-margin, margin:-margin]
     labels, count = ndimage.label(ndimage.binary_fill_holes(part) & ~part)
     if count:
         small = np.bincount(labels.ravel()) <= hole_share * float(part.sum())

@@ -1,0 +1,123 @@
+"""How far the lung mask of a slice can be believed: measured features, each against the limit of what is plausible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+
+LEAST_HALF = 0.05
+"""Least part of a plausible mask that lies in the emptier half, left or right, of the slice."""
+MOST_ENCLOSED = 0.35
+"""Most that a plausible mask encloses, as a part of its own area: the heart, where the lungs meet around it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of :func:`plr_fast.data.lungs.lung_mask`, documented there."""
+
+    blur: float
+    threshold_shift: float
+    closing: float
+    hole_share: float
+    max_regions: int
+    min_region: float
+    min_share: float
+    max_share: float
+    working_size: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a mask looks like, beyond its pixels."""
+
+    regions: int
+    """Number of dark regions that it was made of."""
+    enclosed: float
+    """What it encloses without covering it, as a part of its own area."""
+    corner: bool
+    """Whether it reaches into a corner of the slice."""
+
+
+@dataclass(frozen=True)
+class MaskQuality:
+    """What is known about the mask of one slice."""
+
+    ok: bool
+    """Whether the mask is plausible; where False, it is a best guess and may be empty."""
+    reason: str
+    """Why it is not, in words; empty when ``ok``."""
+    doubt: float
+    """How near the mask is to being implausible: the largest of its features, each divided by its limit. At most 1
+    where ``ok``, infinite where the mask is empty."""
+    area_share: float
+    """Part of the slice that the mask covers, 0..1."""
+    components: int
+    """Number of dark regions that the mask was made of (both lungs may be one, where they meet)."""
+    touches_border: bool
+    """Whether the mask reaches the border of the slice: common and harmless in tightly cut pictures."""
+    least_half: float
+    """Part of the mask that lies in the emptier half, left or right, of the slice, 0..0.5; 0 where it is empty."""
+    enclosed: float
+    """What the mask encloses without covering it, as a part of its own area."""
+    method: str
+    """Which proposal was taken: "otsu" or "darker half", perhaps with ", border allowed" behind it, "r231", or "none"."""
+    threshold: float
+    """Grey value on the scale 0..1 below which a pixel was lung; NaN where nothing was found, or for "r231"."""
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """``doubt`` and ``reason`` as in :class:`MaskQuality`."""
+
+    doubt: float
+    reason: str
+
+
+def appraise(mask: Mask, features: Features, settings: Settings) -> Appraisal:
+    """Hold each feature of ``mask`` [H, W] against its limit; the worst one is the reason."""
+    share = float(mask.mean())
+    if share == 0.0:
+        return Appraisal(float("inf"), "no dark region looks like a lung")
+    half = least_half(mask)
+    doubts = (
+        (settings.min_share / share, f"the mask covers only {share:.1%} of the slice, less than {settings.min_share:.1%}"),
+        (share / settings.max_share if settings.max_share else 2.0,
+         f"the mask covers {share:.1%} of the slice, more than {settings.max_share:.1%}"),
+        (features.enclosed / MOST_ENCLOSED,
+         f"the mask is a ring around {features.enclosed:.0%} of its own area, as the chest wall is: is the slice inverted "
+         "(air white)?"),
+        (1.1 if features.corner else 0.0, "the mask reaches into a corner of the slice, where the air around the body is"),
+        (1.0 + LEAST_HALF - half if half < LEAST_HALF else LEAST_HALF / half,
+         "the mask lies in one half of the slice: one lung was missed, or is not there"),
+    )  # fmt: skip
+    doubt, reason = max(doubts, key=lambda pair: pair[0])
+    return Appraisal(doubt, reason if doubt > 1.0 else "")
+
+
+def judge(mask: Mask, features: Features, settings: Settings, method: str, threshold: float) -> MaskQuality:
+    """The quality of ``mask`` [H, W]."""
+    verdict = appraise(mask, features, settings)
+    return MaskQuality(
+        ok=not verdict.reason,
+        reason=verdict.reason,
+        doubt=verdict.doubt,
+        area_share=float(mask.mean()),
+        components=features.regions,
+        touches_border=bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()),
+        least_half=least_half(mask),
+        enclosed=features.enclosed,
+        method=method,
+        threshold=threshold,
+    )
+
+
+def least_half(mask: Mask) -> float:
+    """Part of ``mask`` in the emptier of its left and right half, 0..0.5; 0 where it is empty."""
+    columns = mask.sum(axis=0)
+    half = len(columns) // 2
+    left, right = int(columns[:half].sum()), int(columns[len(columns) - half :].sum())
+    return min(left, right) / max(1, int(columns.sum()))
