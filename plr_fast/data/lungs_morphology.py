@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 Mask = npt.NDArray[np.bool_]
 
@@ -48,6 +49,19 @@ def outline(mask: Mask) -> Mask:
     inner[:, 1:] &= mask[:, :-1]
     inner[:, :-1] &= mask[:, 1:]
     return mask & ~inner
+
+
+def holes(mask: Mask) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Labels of the unset regions (neighbours share a side) and the area of each label, 0 where it is no hole.
+
+    A hole is an unset region that does not reach the border.
+    """
+    labels, _ = ndimage.label(~mask)
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        areas[edge] = 0
+    return labels, areas
 
 
 def enlarge(mask: Mask, factor: int) -> Mask:

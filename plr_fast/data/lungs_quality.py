@@ -79,7 +79,7 @@ class Appraisal:
 
 def appraise(mask: Mask, features: Features, settings: Settings) -> Appraisal:
     """Hold each feature of ``mask`` [H, W] against its limit; the worst one is the reason."""
-    share = float(mask.mean())
+    share = np.count_nonzero(mask) / mask.size
     if share == 0.0:
         return Appraisal(float("inf"), "no dark region looks like a lung")
     half = least_half(mask)
@@ -105,7 +105,7 @@ def judge(mask: Mask, features: Features, settings: Settings, method: str, thres
         ok=not verdict.reason,
         reason=verdict.reason,
         doubt=verdict.doubt,
-        area_share=float(mask.mean()),
+        area_share=np.count_nonzero(mask) / mask.size,
         components=features.regions,
         touches_border=bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()),
         least_half=least_half(mask),
@@ -117,7 +117,6 @@ def judge(mask: Mask, features: Features, settings: Settings, method: str, thres
 
 def least_half(mask: Mask) -> float:
     """Part of ``mask`` in the emptier of its left and right half, 0..0.5; 0 where it is empty."""
-    columns = mask.sum(axis=0)
-    half = len(columns) // 2
-    left, right = int(columns[:half].sum()), int(columns[len(columns) - half :].sum())
-    return min(left, right) / max(1, int(columns.sum()))
+    half = mask.shape[1] // 2
+    left, right = np.count_nonzero(mask[:, :half]), np.count_nonzero(mask[:, mask.shape[1] - half :])
+    return min(left, right) / max(1, np.count_nonzero(mask))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from .lungs_morphology import dilate, enlarge, erode, outline
+from .lungs_morphology import dilate, enlarge, erode, holes, outline
 from .lungs_quality import Features, Settings, appraise, least_half
 
 Array: TypeAlias = npt.NDArray[np.float32]
@@ -28,10 +28,13 @@ _TISSUE = 0.012
 """Half thickness from which tissue counts as a body wall rather than a table or a frame, of the shorter side."""
 _CORNER = 0.03
 """Side of the boxes in the corners where air outside the body is looked for, of the shorter side."""
+_TIP = 0.01
+"""Side of the boxes that count as the very corner."""
 _FRAME = 0.12
 """Widest bright frame that is looked through, of each side."""
-_FLAT, _WIDE = 0.3, 0.6
-"""A region less high and wider than these parts of the slice is air between the body and the table."""
+_EDGE, _WIDE = 0.3, 0.6
+"""A region that keeps within this part of the height from the upper or lower edge and is wider than that part of the
+width is air between the body and the table."""
 _PARTNER = 0.2
 """Least size of a second lung that touches the border, as a part of the first."""
 
@@ -80,9 +83,9 @@ def _segment(grey: Array, settings: Settings) -> Found:
         regions = _regions(smooth < threshold, relaxed, frame, settings)
         if not regions:
             continue
-        mask = np.logical_or.reduce(regions)
-        enclosed = float((ndimage.binary_fill_holes(mask) & ~mask).sum()) / float(mask.sum())
-        found = Found(mask, method, threshold, Features(len(regions), enclosed, _corners(mask, frame) > 0))
+        mask = _union(regions)
+        enclosed = float(holes(mask)[1].sum()) / float(np.count_nonzero(mask))
+        found = Found(mask, method, threshold, Features(len(regions), enclosed, _corners(mask, frame, _TIP) > 0))
         doubt = appraise(mask, found.features, settings).doubt
         if doubt < least:
             best, least = found, doubt
@@ -130,11 +133,12 @@ def _frame(grey: Array) -> _Frame:
     return _Frame(top + (top > 0), bottom - (bottom < height), left + (left > 0), right - (right < width))
 
 
-def _corners(region: Mask, frame: _Frame) -> int:
-    """In how many corners of the picture ``region`` lies."""
-    c = max(1, round(_CORNER * min(region.shape)))
-    top, bottom = slice(frame.top, frame.top + c), slice(frame.bottom - c, frame.bottom)
-    left, right = slice(frame.left, frame.left + c), slice(frame.right - c, frame.right)
+def _corners(region: Mask, frame: _Frame, size: float) -> int:
+    """In how many corners of the picture ``region`` lies; a corner's ``size`` is a part of the shorter side."""
+    c = max(1, round(size * min(region.shape)))
+    # the boxes reach out to the border: a thin dark line between picture and frame lies there
+    top, bottom = slice(0, frame.top + c), slice(frame.bottom - c, None)
+    left, right = slice(0, frame.left + c), slice(frame.right - c, None)
     return sum(bool(region[rows, columns].any()) for rows in (top, bottom) for columns in (left, right))
 
 
@@ -156,10 +160,10 @@ def _regions(dark: Mask, relaxed: bool, frame: _Frame, settings: Settings) -> li
         if areas[label] < 0.1 * largest or len(kept) == settings.max_regions:
             break
         region = labels == label
-        if _wide_and_flat(boxes[label - 1], region.shape):
+        if _below_body(boxes[label - 1], region.shape):
             continue
         outside = _outside(region, relaxed, frame, float(areas[label]) / dark.size)
-        if outside and (relaxed or _corners(region, frame)):
+        if outside and relaxed:
             continue
         closed = _close_and_fill(region, boxes[label - 1], radius, settings.hole_share)
         if not outside and _lung_like(closed, region, walls, relaxed):
@@ -174,20 +178,28 @@ def _regions(dark: Mask, relaxed: bool, frame: _Frame, settings: Settings) -> li
 
 def _partner(kept: list[Mask], spare: list[tuple[Mask, Mask]], walls: Mask, frame: _Frame) -> list[Mask]:
     """The second lung where only one was found: it may touch the border more than a region on its own may."""
-    first = np.logical_or.reduce(kept)
+    first = _union(kept)
     if least_half(first) >= 0.05:
         return []
-    area = float(first.sum())
+    area = float(np.count_nonzero(first))
     for closed, region in spare:
-        similar = _PARTNER * area <= float(region.sum()) <= area / _PARTNER
+        size = float(np.count_nonzero(region))
         if (
-            similar
+            _PARTNER * area <= size <= area / _PARTNER
             and least_half(first | closed) >= 0.05
-            and not _outside(region, True, frame, float(region.mean()))
+            and not _corners(region, frame, _TIP)
+            and not _outside(region, True, frame, size / region.size)
             and _lung_like(closed, region, walls, True)
         ):
             return [closed]
     return []
+
+
+def _union(regions: list[Mask]) -> Mask:
+    mask = regions[0].copy()
+    for region in regions[1:]:
+        mask |= region
+    return mask
 
 
 def _near_walls(dark: Mask) -> Mask:
@@ -198,30 +210,29 @@ def _near_walls(dark: Mask) -> Mask:
     return dilate(thick, radius + 2.5)[margin:-margin, margin:-margin]
 
 
-def _wide_and_flat(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
-    high, wide = box[0].stop - box[0].start, box[1].stop - box[1].start
-    return bool(high < _FLAT * shape[0] and wide > _WIDE * shape[1])
+def _below_body(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    rows, columns = box
+    at_edge = rows.stop < _EDGE * shape[0] or rows.start > (1 - _EDGE) * shape[0]
+    return bool(at_edge and columns.stop - columns.start > _WIDE * shape[1])
 
 
 def _outside(region: Mask, relaxed: bool, frame: _Frame, share: float) -> bool:
     """Whether a region is air around the body: it fills corners, or runs along the upper or lower edge."""
-    corners = _corners(region, frame)
-    first, last = region[frame.top, frame.left : frame.right], region[frame.bottom - 1, frame.left : frame.right]
-    along = max(float(first.mean()), float(last.mean()))
-    if not relaxed:
-        return corners > 0 or along > 0.15
-    if corners > 1:
+    if _corners(region, frame, _CORNER) > 1:
         return True
+    tip = _corners(region, frame, _TIP) > 0
+    along = max(float(region[0].mean()), float(region[-1].mean()))
+    if not relaxed:
+        return tip or along > 0.15
     # a lung in a tight cut may reach into one corner; a wedge of air there is small
-    exact = bool(first[0] or first[-1] or last[0] or last[-1])
-    return (exact and share <= 0.06) or along > 0.6 or share >= 0.75
+    return (tip and share <= 0.06) or along > 0.6 or share >= 0.75
 
 
 def _lung_like(closed: Mask, region: Mask, walls: Mask, relaxed: bool) -> bool:
     """Whether a region has body around it on most sides and lies at the border with little of its outline."""
     edge = outline(closed)
-    length = max(1, int(edge.sum()))
-    enclosed = float((walls & edge).sum()) / length
+    length = max(1, int(np.count_nonzero(edge)))
+    enclosed = float(np.count_nonzero(walls & edge)) / length
     at_border = int(region[0].sum() + region[-1].sum() + region[:, 0].sum() + region[:, -1].sum())
     border = at_border / (at_border + length)
     if not relaxed:
@@ -240,11 +251,9 @@ def _close_and_fill(region: Mask, box: tuple[slice, slice], radius: float, hole_
     margin = int(radius) + 2
     part = np.pad(region[box], margin)
     part = erode(dilate(part, radius), radius)[margin:-margin, margin:-margin]
-    labels, count = ndimage.label(ndimage.binary_fill_holes(part) & ~part)
-    if count:
-        small = np.bincount(labels.ravel()) <= hole_share * float(part.sum())
-        small[0] = False
-        part |= small[labels]
+    labels, areas = holes(part)
+    if areas.any():
+        part |= ((areas > 0) & (areas <= hole_share * float(np.count_nonzero(part))))[labels]
     closed = np.zeros_like(region)
     closed[box] = part
     return closed
