@@ -64,9 +64,10 @@ class MaskQuality:
     enclosed: float
     """What the mask encloses without covering it, as a part of its own area."""
     method: str
-    """Which proposal was taken: "otsu" or "darker half", perhaps with ", border allowed" behind it, "r231", or "none"."""
+    """Which proposal was taken: "otsu" or "darker half", perhaps with ", border allowed" behind it, or "none"; or the
+    name of the network."""
     threshold: float
-    """Grey value on the scale 0..1 below which a pixel was lung; NaN where nothing was found, or for "r231"."""
+    """Grey value on the scale 0..1 below which a pixel was lung; NaN where nothing was found, or by a network."""
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,28 @@ class Appraisal:
 
 def appraise(mask: Mask, features: Features, settings: Settings) -> Appraisal:
     """Hold each feature of ``mask`` [H, W] against its limit; the worst one is the reason."""
-    share = np.count_nonzero(mask) / mask.size
+    share = int(np.count_nonzero(mask)) / mask.size
     if share == 0.0:
         return Appraisal(float("inf"), "no dark region looks like a lung")
     half = least_half(mask)
+    low, high = settings.min_share, settings.max_share
     doubts = (
-        (settings.min_share / share, f"the mask covers only {share:.1%} of the slice, less than {settings.min_share:.1%}"),
-        (share / settings.max_share if settings.max_share else 2.0,
-         f"the mask covers {share:.1%} of the slice, more than {settings.max_share:.1%}"),
-        (features.enclosed / MOST_ENCLOSED,
-         f"the mask is a ring around {features.enclosed:.0%} of its own area, as the chest wall is: is the slice inverted "
-         "(air white)?"),
-        (1.1 if features.corner else 0.0, "the mask reaches into a corner of the slice, where the air around the body is"),
-        (1.0 + LEAST_HALF - half if half < LEAST_HALF else LEAST_HALF / half,
-         "the mask lies in one half of the slice: one lung was missed, or is not there"),
-    )  # fmt: skip
+        (low / share, f"the mask covers only {share:.1%} of the slice, less than {low:.1%}"),
+        (share / high, f"the mask covers {share:.1%} of the slice, more than {high:.1%}"),
+        (
+            features.enclosed / MOST_ENCLOSED,
+            f"the mask is a ring around {features.enclosed:.0%} of its own area, as a chest wall is: if air is white, "
+            "invert the slice",
+        ),
+        (
+            1.1 if features.corner else 0.0,
+            "the mask reaches into a corner, as the air around the body does",
+        ),
+        (
+            1.0 + LEAST_HALF - half if half < LEAST_HALF else LEAST_HALF / half,
+            "the mask lies in one half of the slice: one lung was missed, or is not there",
+        ),
+    )
     doubt, reason = max(doubts, key=lambda pair: pair[0])
     return Appraisal(doubt, reason if doubt > 1.0 else "")
 
@@ -105,7 +113,7 @@ def judge(mask: Mask, features: Features, settings: Settings, method: str, thres
         ok=not verdict.reason,
         reason=verdict.reason,
         doubt=verdict.doubt,
-        area_share=np.count_nonzero(mask) / mask.size,
+        area_share=int(np.count_nonzero(mask)) / mask.size,
         components=features.regions,
         touches_border=bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()),
         least_half=least_half(mask),
@@ -118,5 +126,5 @@ def judge(mask: Mask, features: Features, settings: Settings, method: str, thres
 def least_half(mask: Mask) -> float:
     """Part of ``mask`` in the emptier of its left and right half, 0..0.5; 0 where it is empty."""
     half = mask.shape[1] // 2
-    left, right = np.count_nonzero(mask[:, :half]), np.count_nonzero(mask[:, mask.shape[1] - half :])
-    return min(left, right) / max(1, np.count_nonzero(mask))
+    sides = (mask[:, :half], mask[:, mask.shape[1] - half :])
+    return min(int(np.count_nonzero(side)) for side in sides) / max(1, int(np.count_nonzero(mask)))
