@@ -82,7 +82,7 @@ def appraise(mask: Mask, features: Features, settings: Settings) -> Appraisal:
     """Hold each feature of ``mask`` [H, W] against its limit; the worst one is the reason."""
     share = int(np.count_nonzero(mask)) / mask.size
     if share == 0.0:
-        return Appraisal(float("inf"), "no dark region looks like a lung")
+        return Appraisal(float("inf"), "nothing looks like a lung")
     half = least_half(mask)
     low, high = settings.min_share, settings.max_share
     doubts = (
@@ -121,6 +121,11 @@ def judge(mask: Mask, features: Features, settings: Settings, method: str, thres
         method=method,
         threshold=threshold,
     )
+
+
+def no_mask(reason: str) -> MaskQuality:
+    """The quality of an empty mask, for slices that were not looked at."""
+    return MaskQuality(False, reason, float("inf"), 0.0, 0, False, 0.0, 0.0, "none", float("nan"))
 
 
 def least_half(mask: Mask) -> float:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..files import atomic_path
-from .lungs_morphology import outline
 from .lungs_quality import MaskQuality
 
 Picture = npt.NDArray[np.uint8]
@@ -97,6 +95,26 @@ def worst_masks_sheet(
     )
 
 
+class WorstMasks:
+    """The masks most in doubt of any number of slices that come one by one; only so many are kept in memory."""
+
+    def __init__(self, count: int = 10) -> None:
+        self._count = count
+        self._kept: list[tuple[str, Picture, npt.NDArray[np.bool_], MaskQuality]] = []
+
+    def add(self, name: str, picture: Picture, mask: npt.NDArray[np.bool_], quality: MaskQuality) -> None:
+        """Take note of a slice: uint8 (H, W), its mask and what is known about it."""
+        self._kept.append((name, picture, mask, quality))
+        if len(self._kept) > self._count:
+            worst = worst_masks([kept[3] for kept in self._kept], self._count)
+            self._kept = [self._kept[index] for index in sorted(worst)]
+
+    def sheet(self) -> Picture:
+        """As :func:`worst_masks_sheet`. Raises ``ValueError`` where nothing was added."""
+        names, pictures, masks, qualities = zip(*self._kept, strict=True) if self._kept else ((), (), (), ())
+        return worst_masks_sheet(pictures, masks, qualities, names, count=self._count)
+
+
 def describe(name: str, quality: MaskQuality) -> str:
     """Two lines: name, area and number of regions; why the mask is not plausible, or how it was found."""
     parts = f"{quality.components} part" + ("s" if quality.components != 1 else "")
@@ -104,16 +122,19 @@ def describe(name: str, quality: MaskQuality) -> str:
     return f"{name}, {quality.area_share:.1%}, {parts}\n{judged}"
 
 
-def write_sheet(path: Path, sheet: Picture) -> None:
-    """Write an RGB sheet as PNG, atomically. Raises ``StorageError``."""
+def png(sheet: Picture) -> bytes:
+    """The sheet as the content of a PNG file."""
     from PIL import Image
 
-    with atomic_path(path) as temporary:
-        Image.fromarray(sheet).save(temporary, format="PNG")
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, format="PNG")
+    return stream.getvalue()
 
 
 def _draw(picture: Picture, lines: list[tuple[npt.NDArray[Any], tuple[int, int, int]]], cell: int) -> Picture:
     from PIL import Image
+
+    from .lungs_morphology import outline  # SciPy is loaded only where something is drawn
 
     factor = cell / max(picture.shape)
     size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))

@@ -15,11 +15,14 @@ from typing import Any
 
 from ..console import progress_bar
 from ..errors import DataError, ImageReadError
+from .lungs_cache import QUALITY_FILE, MaskCache, quality_table
+from .lungs_quality import MaskQuality
+from .lungs_sheet import WorstMasks, png
 from .manifest import Classes, Columns, Entry, Listing, read_csv, some
 from .manifest_folders import find_masks, scan_folders
 from .prepare_config import PrepareConfig
 from .prepare_images import PreparedSlice, hash_source, prepare_entry, require_reader
-from .prepare_report import PrepareReport, build_report
+from .prepare_report import SHEET_FILE, PrepareReport, build_report
 from .splits import check_given_splits, compute_splits, group_entries, join_groups
 from .store import SPLITS, SliceRecord, StoreWriter
 
@@ -57,6 +60,13 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         )
     listing = _list(config)
     work = _Work(config, notes=list(listing.notes))
+    recipe = None
+    if not (config.mask_dir or config.mask_column):
+        from .lungs import mask_recipe  # torch is loaded only where masks are computed
+
+        recipe = mask_recipe()
+        if config.overwrite:
+            work.cache = MaskCache.open(config.out, recipe, size=config.size, fit=config.fit)
     readable, count = _look_at(listing.entries, work)
     _check_plan(readable, config)
     with StoreWriter(
@@ -66,19 +76,22 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         class_names=config.class_names,
         fit=config.fit,
         window=config.window,
-        mask_source="given" if config.mask_dir or config.mask_column else "computed",
+        mask_source="given" if recipe is None else "computed",
+        mask_recipe=recipe,
         overwrite=config.overwrite,
         allow_shared_groups=config.allow_shared_groups,
     ) as writer:
         _read_all(readable, work, writer)
         unit, joined = _fix_groups_and_splits(work, writer)
         _note_dark_pictures(work)
+        _attach_masks(work, writer)
         report = build_report(
             writer,
             unit=unit,
             started=started,
             duplicates=len(work.equal),
             groups_joined=joined,
+            masks_reused=work.cache.reused if work.cache is not None else 0,
             skipped=work.skipped,
             notes=work.notes,
         )
@@ -151,6 +164,9 @@ class _Work:
     entry_of: list[int] = field(default_factory=list)  # index into entries, for each slice
     equal: list[tuple[int, int]] = field(default_factory=list)  # indices of equal slices: the first one, a later one
     brightest: int = -1  # of all unsigned 16-bit pictures
+    cache: MaskCache | None = None
+    qualities: list[MaskQuality] = field(default_factory=list)  # of computed masks, for each slice
+    worst: WorstMasks = field(default_factory=WorstMasks)
 
     def skip(self, entry: Entry, error: ImageReadError) -> None:
         """Note an unreadable source, or raise ``error`` where the user wants to stop."""
@@ -225,7 +241,7 @@ def _read_all(entries: Sequence[Entry], work: _Work, writer: StoreWriter) -> Non
         task = progress.add_task("preparing", total=len(entries), note="")
         for entry in entries:
             try:
-                slices = prepare_entry(entry, size=config.size, fit=config.fit, window=config.window)
+                slices = prepare_entry(entry, size=config.size, fit=config.fit, window=config.window, cache=work.cache)
             except ImageReadError as error:
                 work.skip(entry, error)
                 progress.update(task, advance=1, note=f"{len(work.skipped)} unreadable")
@@ -237,6 +253,9 @@ def _read_all(entries: Sequence[Entry], work: _Work, writer: StoreWriter) -> Non
             for found in slices:
                 index = writer.add(found.image, found.mask, _record(entry, found))
                 work.entry_of.append(len(work.entries) - 1)
+                if found.quality is not None:
+                    work.qualities.append(found.quality)
+                    work.worst.add(writer.records[index].id, found.image, found.mask, found.quality)
                 work.brightest = max(work.brightest, -1 if found.brightest is None else found.brightest)
                 if found.image.min() != found.image.max():
                     key = hashlib.blake2b(found.image.tobytes(), digest_size=16).digest()
@@ -278,6 +297,14 @@ def _fix_groups_and_splits(work: _Work, writer: StoreWriter) -> tuple[str, int]:
         for record, group, split in zip(records, slice_groups, splits, strict=True)
     ]
     return grouping.unit, joined
+
+
+def _attach_masks(work: _Work, writer: StoreWriter) -> None:
+    """Say how good the computed masks are, slice by slice, and show the worst."""
+    if work.qualities:
+        ids = [record.id for record in writer.records]
+        writer.attach(QUALITY_FILE, quality_table(ids, work.qualities).encode(errors="surrogateescape"))
+        writer.attach(SHEET_FILE, png(work.worst.sheet()))
 
 
 def _note_dark_pictures(work: _Work) -> None:

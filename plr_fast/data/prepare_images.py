@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,10 @@ from PIL import Image
 from ..errors import ImageReadError
 from .manifest import Entry
 from .readers import SliceReader, find_reader, to_grey
+
+if TYPE_CHECKING:
+    from .lungs_cache import MaskCache
+    from .lungs_quality import MaskQuality
 
 Fit = Literal["squash", "pad"]
 
@@ -32,6 +36,8 @@ class PreparedSlice:
     """(S, S), True in the lungs."""
     mask_ok: bool
     """Whether the mask is plausible (computed) or has any pixel (given)."""
+    quality: MaskQuality | None
+    """What is known about a computed mask; None for a given one."""
     page: int | None
     """Position in its source; None where the source is this one slice."""
     spacing: tuple[float, float] | None
@@ -55,9 +61,16 @@ def require_reader(path: Path) -> SliceReader:
 
 
 def prepare_entry(
-    entry: Entry, *, size: int, fit: Fit, window: tuple[float, float] | None
+    entry: Entry,
+    *,
+    size: int,
+    fit: Fit,
+    window: tuple[float, float] | None,
+    cache: MaskCache | None = None,
 ) -> tuple[PreparedSlice, ...]:
     """Read, window, resize and mask all slices of ``entry``; only their small forms are kept in memory.
+
+    Computed masks are taken from ``cache`` where it has an equal slice.
 
     Raises:
         ImageReadError: the source or its mask is unreadable, or the mask does not fit the picture.
@@ -66,13 +79,16 @@ def prepare_entry(
     reader = require_reader(entry.path)
     masks = _read_masks(entry.mask) if entry.mask is not None else None
     prepared = []
+    quality: MaskQuality | None
     for raw in reader.read(entry.path):
         name = str(entry.path) if raw.page is None else f"{entry.path}, page {raw.page}"
         grey = to_grey(raw, window, name)
         content = _resize(grey, size, fit)
         if masks is None:
-            mask, mask_ok = _compute_mask(content)
+            mask, quality = _compute_mask(content, cache)
+            mask_ok = quality.ok
         else:
+            quality = None
             mask = _given_mask(masks, grey.shape, content.shape, name, entry.mask)
             mask_ok = bool(mask.any())
         spacing = None
@@ -84,6 +100,7 @@ def prepare_entry(
                 image=_centre(content, size),
                 mask=_centre(mask, size),
                 mask_ok=mask_ok,
+                quality=quality,
                 page=raw.page,
                 spacing=spacing,
                 patient=raw.patient,
@@ -136,13 +153,17 @@ def _centre(content: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     return square
 
 
-def _compute_mask(content: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], bool]:
-    from .lungs import lung_mask  # scikit-image is loaded only where masks are computed
+def _compute_mask(content: npt.NDArray[np.uint8], cache: MaskCache | None) -> tuple[npt.NDArray[np.bool_], MaskQuality]:
+    from .lungs import lung_mask  # SciPy and scikit-image are loaded only where masks are computed
+    from .lungs_quality import no_mask
 
-    if min(content.shape) < _LEAST_SIDE:
-        return np.zeros(content.shape, dtype=np.bool_), False  # a strip, padded: no lung to find
+    found = cache.find(content) if cache is not None else None
+    if found is not None:
+        return found
+    if min(content.shape) < _LEAST_SIDE:  # a strip, padded: no lung to find
+        return np.zeros(content.shape, dtype=np.bool_), no_mask(f"the picture is less than {_LEAST_SIDE} pixels wide")
     mask, (quality,) = lung_mask(content, return_quality=True)
-    return mask, quality.ok
+    return mask, quality
 
 
 def _read_masks(path: Path) -> Iterator[npt.NDArray[np.bool_]]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+SHEET_FILE = "masks_worst.png"
+
+
 @dataclass(frozen=True)
 class PrepareReport:
     """What became of the pictures."""
@@ -35,6 +38,8 @@ class PrepareReport:
     """"computed", "given" or "phantom"."""
     mask_failures: int
     """Slices whose lung mask is implausible (computed) or empty (given)."""
+    masks_reused: int
+    """Computed masks taken over from the store that was replaced."""
     duplicates: int
     """Slices that equal an earlier one, pixel for pixel."""
     groups_joined: int
@@ -70,6 +75,10 @@ class PrepareReport:
     def lines(self) -> list[str]:
         """The rest of the report: masks, duplicates, skipped files and notes, one line each."""
         failed = f"{self.mask_failures} of {self.slices} failed ({self.mask_failure_share:.1%})"
+        if self.mask_source == "computed":
+            failed += f"; look at the worst in {self.store / SHEET_FILE}"
+        if self.masks_reused:
+            failed += f"; {self.masks_reused} were taken over from the earlier store"
         lines = [
             f"lung masks {self.mask_source}: {failed}",
             f"{self.duplicates} slices equal another one; {self.groups_joined} groups were joined for that",
@@ -85,6 +94,7 @@ def build_report(
     started: float,
     duplicates: int = 0,
     groups_joined: int = 0,
+    masks_reused: int = 0,
     skipped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
 ) -> PrepareReport:
@@ -108,6 +118,7 @@ def build_report(
         split_groups={split: len(found) for split, found in groups.items()},
         mask_source=writer.mask_source,
         mask_failures=sum(not record.mask_ok for record in records),
+        masks_reused=masks_reused,
         duplicates=duplicates,
         groups_joined=groups_joined,
         shared_groups=sum(sum(group in found for found in groups.values()) > 1 for group in all_groups),

@@ -7,7 +7,11 @@ A store is a folder of four files:
   ``source`` (file), ``spacing_y`` and ``spacing_x`` (millimetres or empty), ``mask_ok`` (0 or 1).
 - ``slices.npy``: uint8 (N, S, S).
 - ``masks.npy``: uint8 0/1 (N, S, S), 1 where there is lung.
-- ``store.json``: format version, size, class names, window, hashes, and a summary of how the store was made.
+- ``store.json``: format version, size, class names, window, hashes, and a summary of how the store was made;
+  ``mask_recipe`` holds method, version and parameters of computed masks.
+
+Where masks were computed there are also ``masks.csv`` (area, number of regions, doubt, ... of each mask) and
+``masks_worst.png`` (the masks most in doubt, to look at); readers of a store do without them.
 
 Nothing in a store is pickled. :class:`SliceStore` reads one, :class:`StoreWriter` makes one.
 """

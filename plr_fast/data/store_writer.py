@@ -42,6 +42,7 @@ class StoreWriter:
         fit: how pictures were brought to S×S, for the record.
         window: the grey window (low, high) applied, if any, for the record.
         mask_source: where the masks come from, for the record ("computed", "given", ...).
+        mask_recipe: method, version and parameters of computed masks, for the record (JSON values).
         sources_sha256: hash of the source files, for the record.
         summary: more to put under "summary" in ``store.json`` (JSON values); may be changed until the block ends.
         overwrite: replace an existing slice store at ``path``. A folder that is no slice store is never replaced.
@@ -63,6 +64,7 @@ class StoreWriter:
         fit: str = "squash",
         window: tuple[float, float] | None = None,
         mask_source: str = "given",
+        mask_recipe: Mapping[str, Any] | None = None,
         sources_sha256: str = "",
         summary: Mapping[str, Any] | None = None,
         overwrite: bool = False,
@@ -80,6 +82,7 @@ class StoreWriter:
         self.fit = fit
         self.window = window
         self.mask_source = mask_source
+        self.mask_recipe = None if mask_recipe is None else dict(mask_recipe)
         self.sources_sha256 = sources_sha256
         self.summary: dict[str, Any] = dict(summary or {})
         self.overwrite = overwrite
@@ -140,6 +143,23 @@ class StoreWriter:
         self.records.append(record)
         return len(self.records) - 1
 
+    def attach(self, name: str, content: bytes) -> None:
+        """Put one more file into the store, which readers of the store pass over.
+
+        Raises:
+            ValueError: ``name`` is a path, or one of the store's own files.
+            StorageError: writing failed.
+        """
+        if self._folder is None:
+            raise RuntimeError("StoreWriter.attach works inside its 'with' block only")
+        if Path(name).name != name or name in (*(f"{own}.npy" for own in self._digests), "manifest.csv", "store.json"):
+            raise ValueError(f"{name!r} must be the plain name of a file that is not one of the store's own")
+        try:
+            (self._folder / name).write_bytes(content)
+            sync(self._folder / name)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -177,6 +197,7 @@ class StoreWriter:
                 "window": self.window,
                 "class_names": list(self.class_names),
                 "mask_source": self.mask_source,
+                "mask_recipe": self.mask_recipe,
                 "sources_sha256": self.sources_sha256,
                 "pixels_sha256": {name: digest.hexdigest() for name, digest in self._digests.items()},
                 "summary": self.summary,

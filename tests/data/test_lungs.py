@@ -192,7 +192,7 @@ def test_pictures_without_lungs_are_reported(picture: npt.NDArray[np.uint8]) -> 
     mask, (quality,) = lung_mask(picture, return_quality=True)
     assert not quality.ok
     assert not mask.any()
-    assert quality.reason == "no dark region looks like a lung"
+    assert quality.reason == "nothing looks like a lung"
     assert quality.method == "none"
     assert quality.components == 0
     assert np.isnan(quality.threshold)
@@ -286,7 +286,8 @@ def test_quality_is_plain_data() -> None:
     _, (quality,) = lung_mask(chest(64)[0], return_quality=True)
     assert isinstance(quality, MaskQuality)
     assert set(dataclasses.asdict(quality)) == {
-        "ok", "reason", "area_share", "components", "touches_border", "method", "threshold",
+        "ok", "reason", "doubt", "area_share", "components", "touches_border", "least_half", "enclosed", "method",
+        "threshold",
     }  # fmt: skip
     with pytest.raises(dataclasses.FrozenInstanceError):
         quality.ok = False  # type: ignore[misc]
