@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .datasets import LabelledSliceDataset, PseudoLesionDataset, collate
     from .lungs import lung_mask
+    from .lungs_r231 import lung_mask_r231
+    from .lungs_sheet import mask_sheet, worst_masks_sheet
     from .phantom import thorax_phantom
     from .prepare import PrepareConfig, PrepareReport, write_phantom_store
     from .sampling import EpochSampler
@@ -30,7 +32,10 @@ _HOME = {
     "StoreWriter": "store",
     "collate": "datasets",
     "lung_mask": "lungs",
+    "lung_mask_r231": "lungs_r231",
+    "mask_sheet": "lungs_sheet",
     "thorax_phantom": "phantom",
+    "worst_masks_sheet": "lungs_sheet",
     "write_phantom_store": "prepare",
 }
 
@@ -45,7 +50,10 @@ __all__ = [
     "StoreWriter",
     "collate",
     "lung_mask",
+    "lung_mask_r231",
+    "mask_sheet",
     "thorax_phantom",
+    "worst_masks_sheet",
     "write_phantom_store",
 ]
 

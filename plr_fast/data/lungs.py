@@ -152,16 +152,16 @@ def lung_mask(
     """
     from .lungs_segment import segment
 
-    settings = _settings(
+    settings = check_settings(
         blur=blur, threshold_shift=threshold_shift, closing=closing, hole_share=hole_share, max_regions=max_regions,
         min_region=min_region, min_share=min_share, max_share=max_share, working_size=working_size,
     )  # fmt: skip
     if units not in ("auto", "grey", "hounsfield"):
         raise ValueError(f"units must be 'auto', 'grey' or 'hounsfield', not {units!r}")
-    array = _as_array(images)
-    hounsfield = _is_hounsfield(array.dtype, units)
+    array = as_array(images)
+    hounsfield = is_hounsfield(array.dtype, units)
     slices = array.reshape(-1, *array.shape[-2:]) if array.ndim != 2 else array[None]
-    _check_values(slices, hounsfield)
+    check_values(slices, hounsfield)
     masks = np.zeros(slices.shape, np.bool_)
     qualities: list[MaskQuality] = []
     for index, picture in enumerate(slices):
@@ -187,11 +187,11 @@ def mask_recipe(**parameters: float) -> dict[str, Any]:
     for name in parameters:
         if name not in known:
             raise TypeError(f"lung_mask has no parameter {name!r} that a mask depends on; there are {sorted(known)}")
-    defaults = {name: value for name, value in (lung_mask.__kwdefaults__ or {}).items() if name in known}
-    return {"method": "threshold", "version": MASK_VERSION, "parameters": asdict(_settings(**(defaults | parameters)))}
+    return {"method": "threshold", "version": MASK_VERSION, "parameters": asdict(check_settings(**parameters))}
 
 
-def _settings(**values: Any) -> Settings:
+def check_settings(**values: Any) -> Settings:
+    """The settings with these values, defaults elsewhere. Raises ``TypeError`` or ``ValueError``."""
     ranges = {
         "blur": (0.0, 0.1), "threshold_shift": (0.0, 1.0), "closing": (0.0, 0.2), "hole_share": (0.0, 1.0),
         "max_regions": (1, 1000), "min_region": (0.0, 1.0), "min_share": (0.0, 1.0), "max_share": (0.0, 1.0),
@@ -200,14 +200,14 @@ def _settings(**values: Any) -> Settings:
     checked: dict[str, Any] = {}
     for name, (low, high) in ranges.items():
         whole = isinstance(low, int)
-        number = _number(name, values[name], low, high, whole=whole)
+        number = _number(name, values.get(name, getattr(Settings, name)), low, high, whole=whole)
         checked[name] = int(number) if whole else number
     if checked["min_share"] >= checked["max_share"]:
         raise ValueError(f"min_share ({checked['min_share']}) must be below max_share ({checked['max_share']})")
     return Settings(**checked)
 
 
-def _as_array(images: object) -> npt.NDArray[Any]:
+def as_array(images: object) -> npt.NDArray[Any]:
     """Check kind and shape, and view the images as a NumPy array."""
     if isinstance(images, torch.Tensor):
         shape = tuple(images.shape)
@@ -226,7 +226,7 @@ def _as_array(images: object) -> npt.NDArray[Any]:
     return images
 
 
-def _is_hounsfield(dtype: np.dtype[Any], units: Units) -> bool:
+def is_hounsfield(dtype: np.dtype[Any], units: Units) -> bool:
     """Whether values of ``dtype`` are Hounsfield units; refuses what ``units`` does not allow."""
     if units == "hounsfield":
         if dtype in (np.int16, np.int32) or dtype.kind == "f":
@@ -243,7 +243,7 @@ def _is_hounsfield(dtype: np.dtype[Any], units: Units) -> bool:
     raise TypeError(f"images must be {wanted}, got {dtype}: convert with .astype(...) or .to(...), scaling if need be")
 
 
-def _check_values(slices: npt.NDArray[Any], hounsfield: bool) -> None:
+def check_values(slices: npt.NDArray[Any], hounsfield: bool) -> None:
     """Refuse NaN, grey outside [0, 1] and grey in disguise, before any slice is worked on. ``slices`` is [B, H, W]."""
     if not slices.size or slices.dtype == np.uint8:
         return

@@ -19,15 +19,15 @@ MOST_ENCLOSED = 0.35
 class Settings:
     """Parameters of :func:`plr_fast.data.lungs.lung_mask`, documented there."""
 
-    blur: float
-    threshold_shift: float
-    closing: float
-    hole_share: float
-    max_regions: int
-    min_region: float
-    min_share: float
-    max_share: float
-    working_size: int
+    blur: float = 1 / 224
+    threshold_shift: float = 0.35
+    closing: float = 0.022
+    hole_share: float = 0.12
+    max_regions: int = 4
+    min_region: float = 0.004
+    min_share: float = 0.05
+    max_share: float = 0.75
+    working_size: int = 256
 
 
 @dataclass(frozen=True)

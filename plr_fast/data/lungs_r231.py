@@ -24,7 +24,7 @@ import torch
 from scipy import ndimage
 
 from ..errors import CheckpointError
-from .lungs import _as_array, _check_values, _is_hounsfield, _settings, lung_mask
+from .lungs import as_array, check_settings, check_values, is_hounsfield
 from .lungs_morphology import holes
 from .lungs_quality import Features, MaskQuality, judge
 
@@ -130,12 +130,11 @@ def lung_mask_r231(
         raise ValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be an integer of at least 1, not {batch_size!r}")
-    defaults = dict(lung_mask.__kwdefaults__ or {}) | {"min_share": min_share, "max_share": max_share}
-    settings = _settings(**defaults)
-    array = _as_array(volume)
-    _is_hounsfield(array.dtype, "hounsfield")
+    settings = check_settings(min_share=min_share, max_share=max_share)
+    array = as_array(volume)
+    is_hounsfield(array.dtype, "hounsfield")
     slices = array.reshape(-1, *array.shape[-2:])
-    _check_values(slices, True)
+    check_values(slices, True)
     masks = np.zeros(slices.shape, np.bool_)
     if len(slices):
         masks = _infer(slices, model, weights, connected, batch_size)

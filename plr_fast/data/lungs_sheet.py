@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ Picture = npt.NDArray[np.uint8]
 
 MASK_COLOUR, TRUTH_COLOUR = (255, 60, 60), (60, 220, 60)
 
-_CAPTION = 26
+_CAPTION, _LINES = 40, 3
+_LETTER = 6  # width of a letter in pixels, roughly
 _GAP = 4
 
 
@@ -38,7 +40,7 @@ def mask_sheet(
     Args:
         slices: uint8 grey (H, W) each, of any sizes; shown with their aspect, the longer side as long as ``cell``.
         masks: bool or 0/1, each of the shape of its slice.
-        captions: a line or two for each slice; cut where too long.
+        captions: text for each slice; lines are broken at the cell's width, and cut after three.
         truths: true masks, as ``masks``.
         columns: slices in a row.
         cell: side of a slice's place in pixels.
@@ -152,5 +154,6 @@ def _caption(text: str, width: int) -> Picture:
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (width, _CAPTION), (24, 24, 24))
-    ImageDraw.Draw(image).multiline_text((2, 0), text, fill=(240, 240, 160), spacing=1)
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, max(1, width // _LETTER))]
+    ImageDraw.Draw(image).multiline_text((2, 0), "\n".join(lines[:_LINES]), fill=(240, 240, 160), spacing=1)
     return np.asarray(image)

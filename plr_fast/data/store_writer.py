@@ -152,7 +152,11 @@ class StoreWriter:
         """
         if self._folder is None:
             raise RuntimeError("StoreWriter.attach works inside its 'with' block only")
-        if Path(name).name != name or name in (*(f"{own}.npy" for own in self._digests), "manifest.csv", "store.json"):
+        if (
+            not name
+            or Path(name).name != name
+            or name in ("..", *(f"{own}.npy" for own in self._digests), "manifest.csv", "store.json")
+        ):
             raise ValueError(f"{name!r} must be the plain name of a file that is not one of the store's own")
         try:
             (self._folder / name).write_bytes(content)
