@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from plr_fast.data import SliceStore, lung_mask, prepare_images, thorax_phantom, write_phantom_store
+from plr_fast.data.lungs_quality import no_mask
 from plr_fast.data.prepare import PrepareConfig, prepare
 from plr_fast.data.readers import RawSlice, register_reader, unregister_reader
 from plr_fast.errors import ConfigError, DataError, StoreError
@@ -359,7 +360,9 @@ class TestComputedMasks:
 class TestRealData:
     def test_sars_cov2_by_blocks(self, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # Groups and splits are the matter here; the masks of all 2,481 slices would take most of the time.
-        monkeypatch.setattr(prepare_images, "_compute_mask", lambda content: (content < 100, True))
+        monkeypatch.setattr(
+            prepare_images, "_compute_mask", lambda content, _: (content < 100, no_mask("not computed"))
+        )
         source = real_data / "ct/sars_cov2_ct/index.csv"
         options: dict[str, Any] = {"order_column": "order", "block_size": 40, "size": 32, "progress": False}
         report = prepare(PrepareConfig(source, tmp_path / "s", **options))
