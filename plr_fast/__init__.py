@@ -24,7 +24,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .data.lungs import lung_mask
+    from .data.lungs.masks import lung_mask
     from .ops import LesionBank, PasteInfo, gaussian_blur, local_shuffle, paste_lesions, perlin_noise
 
 __all__ = [
@@ -59,7 +59,7 @@ _LAZY = {
     **dict.fromkeys(
         ("LesionBank", "PasteInfo", "gaussian_blur", "local_shuffle", "paste_lesions", "perlin_noise"), "plr_fast.ops"
     ),
-    "lung_mask": "plr_fast.data.lungs",
+    "lung_mask": "plr_fast.data.lungs.masks",
 }
 
 

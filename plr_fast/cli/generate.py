@@ -200,7 +200,7 @@ def lesions(config: GenerateLesions) -> str:
 def normal_slices(config: GenerateLesions) -> tuple[Grey, np.ndarray, list[str]]:
     """Return normal slices (N, S, S), their lung masks and names for files."""
     if config.store is None:
-        from ..data.phantom import thorax_phantom
+        from ..data.phantom.scans import thorax_phantom
 
         phantom = thorax_phantom(-(-config.count // 4), 4, config.size, positive_share=0.0, seed=config.seed)
         names = [f"phantom_{i:06d}" for i in range(config.count)]

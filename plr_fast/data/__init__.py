@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import LabelledSliceDataset, PseudoLesionDataset, collate
-    from .lungs import lung_mask
-    from .lungs_r231 import lung_mask_r231
-    from .lungs_sheet import mask_sheet, worst_masks_sheet
-    from .phantom import thorax_phantom
+    from .lungs.masks import lung_mask
+    from .lungs.r231 import lung_mask_r231
+    from .lungs.sheet import mask_sheet, worst_masks_sheet
+    from .phantom.scans import thorax_phantom
     from .prepare import PrepareConfig, PrepareReport, write_phantom_store
     from .sampling import EpochSampler
     from .store import SliceRecord, SliceStore, StoreWriter
@@ -31,11 +31,11 @@ _HOME = {
     "SliceStore": "store",
     "StoreWriter": "store",
     "collate": "datasets",
-    "lung_mask": "lungs",
-    "lung_mask_r231": "lungs_r231",
-    "mask_sheet": "lungs_sheet",
-    "thorax_phantom": "phantom",
-    "worst_masks_sheet": "lungs_sheet",
+    "lung_mask": "lungs.masks",
+    "lung_mask_r231": "lungs.r231",
+    "mask_sheet": "lungs.sheet",
+    "thorax_phantom": "phantom.scans",
+    "worst_masks_sheet": "lungs.sheet",
     "write_phantom_store": "prepare",
 }
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from ..console import progress_bar
 from ..errors import DataError, ImageReadError
-from .lungs_cache import QUALITY_FILE, MaskCache, quality_table
-from .lungs_quality import MaskQuality
-from .lungs_sheet import WorstMasks, png
+from .lungs.cache import QUALITY_FILE, MaskCache, quality_table
+from .lungs.quality import MaskQuality
+from .lungs.sheet import WorstMasks, png
 from .manifest import Classes, Columns, Entry, Listing, read_csv, some
 from .manifest_folders import find_masks, scan_folders
 from .prepare_config import PrepareConfig
@@ -62,7 +62,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     work = _Work(config, notes=list(listing.notes))
     recipe = None
     if not (config.mask_dir or config.mask_column):
-        from .lungs import mask_recipe  # torch is loaded only where masks are computed
+        from .lungs.masks import mask_recipe  # torch is loaded only where masks are computed
 
         recipe = mask_recipe()
         if config.overwrite:
@@ -119,7 +119,7 @@ def write_phantom_store(
         DataError: too few patients for the splits.
         StoreError, StorageError: as :func:`prepare`.
     """
-    from .phantom import thorax_phantom
+    from .phantom.scans import thorax_phantom
 
     started = time.perf_counter()
     shares: dict[str, Any] = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed, "fold": fold}

@@ -17,8 +17,8 @@ from .manifest import Entry
 from .readers import SliceReader, find_reader, to_grey
 
 if TYPE_CHECKING:
-    from .lungs_cache import MaskCache
-    from .lungs_quality import MaskQuality
+    from .lungs.cache import MaskCache
+    from .lungs.quality import MaskQuality
 
 Fit = Literal["squash", "pad"]
 
@@ -154,8 +154,8 @@ def _centre(content: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 
 def _compute_mask(content: npt.NDArray[np.uint8], cache: MaskCache | None) -> tuple[npt.NDArray[np.bool_], MaskQuality]:
-    from .lungs import lung_mask  # SciPy and scikit-image are loaded only where masks are computed
-    from .lungs_quality import no_mask
+    from .lungs.masks import lung_mask  # SciPy and scikit-image are loaded only where masks are computed
+    from .lungs.quality import no_mask
 
     found = cache.find(content) if cache is not None else None
     if found is not None:

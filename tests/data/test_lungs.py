@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from plr_fast.data.lungs import MASK_VERSION, MaskQuality, lung_mask, mask_recipe
-from plr_fast.data.phantom import thorax_phantom
+from plr_fast.data.lungs.masks import MASK_VERSION, MaskQuality, lung_mask, mask_recipe
+from plr_fast.data.phantom.scans import thorax_phantom
 
 Mask = npt.NDArray[np.bool_]
 TISSUE, LUNG, AIR = 0.85, 0.2, 0.1
@@ -499,7 +499,7 @@ def test_quality_is_plain_data() -> None:
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, plr_fast.data.lungs; "
+        "import sys, plr_fast.data.lungs.masks; "
         "print(sorted({'skimage', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

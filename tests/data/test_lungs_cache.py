@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plr_fast.data import lungs, lungs_cache
-from plr_fast.data.lungs import lung_mask, mask_recipe
-from plr_fast.data.lungs_cache import MaskCache, read_qualities
-from plr_fast.data.phantom import thorax_phantom
+from plr_fast.data.lungs import cache
+from plr_fast.data.lungs import masks as lung_masks
+from plr_fast.data.lungs.cache import MaskCache, read_qualities
+from plr_fast.data.lungs.masks import lung_mask, mask_recipe
+from plr_fast.data.phantom.scans import thorax_phantom
 from plr_fast.data.prepare import PrepareConfig, PrepareReport, prepare
 from plr_fast.data.store import SliceStore, StoreWriter
 from plr_fast.errors import StoreError
@@ -64,7 +65,7 @@ def test_equal_slices_are_taken_over(source: Path, store: Path, monkeypatch: pyt
         calls.append(1)
         return lung_mask(*arguments, **named)
 
-    monkeypatch.setattr(lungs, "lung_mask", counted)
+    monkeypatch.setattr(lung_masks, "lung_mask", counted)
     again = make(source, store, seed=1)  # other splits, the same slices
     assert not calls
     assert again.masks_reused == 24
@@ -84,7 +85,7 @@ def test_others_are_computed(source: Path, store: Path, monkeypatch: pytest.Monk
         make(source, store, **({"fit": "pad"} if change == "pad" else {}))
     info = json.loads((store / "store.json").read_text()) if change != "none" else {}
     if change == "version":
-        monkeypatch.setattr(lungs, "MASK_VERSION", lungs.MASK_VERSION + 1)
+        monkeypatch.setattr(lung_masks, "MASK_VERSION", lung_masks.MASK_VERSION + 1)
     elif change == "parameter":
         info["mask_recipe"]["parameters"]["closing"] = 0.05
     elif change == "size":
@@ -147,4 +148,4 @@ def test_only_new_files_are_attached(tmp_path: Path, name: str) -> None:
 
 def test_nothing_to_take_over_from(tmp_path: Path) -> None:
     assert MaskCache.open(tmp_path / "nowhere", mask_recipe(), size=SIZE, fit="squash") is None
-    assert lungs_cache.QUALITY_FILE == "masks.csv"
+    assert cache.QUALITY_FILE == "masks.csv"

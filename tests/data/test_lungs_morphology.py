@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from plr_fast.data.lungs_morphology import dilate, enlarge, erode, holes, outline
+from plr_fast.data.lungs.morphology import dilate, enlarge, erode, holes, outline
 
 Mask = npt.NDArray[np.bool_]
 

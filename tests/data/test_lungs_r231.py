@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from plr_fast.data import lungs_r231
-from plr_fast.data.lungs_r231 import lung_mask_r231
+from plr_fast.data.lungs import r231
+from plr_fast.data.lungs.r231 import lung_mask_r231
 from plr_fast.errors import CheckpointError
 
 Volume = npt.NDArray[np.int16]
@@ -49,10 +49,10 @@ class Threshold(torch.nn.Module):
 
 @pytest.fixture
 def no_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    lungs_r231._load.cache_clear()
+    r231._load.cache_clear()
     monkeypatch.setitem(sys.modules, "lungmask", None)
     yield
-    lungs_r231._load.cache_clear()
+    r231._load.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def thresholding(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    inferer = lungs_r231._load("R231", *lungs_r231._identify(weights))
+    inferer = r231._load("R231", *r231._identify(weights))
     monkeypatch.setattr(inferer, "model", Threshold())
     return weights
 
@@ -152,7 +152,7 @@ class TestWithThePackage:
 
     def test_the_real_network(self, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
         filters = list(warnings.filters)
-        lungs_r231._load.cache_clear()
+        r231._load.cache_clear()
         volume, _ = chest()
         mask = lung_mask_r231(volume[6], weights=weights)
         assert mask.mean() > 0.5  # the whole box around the body, as the weights have it
@@ -179,7 +179,7 @@ class TestWithThePackage:
         def fails(*arguments: Any, **named: Any) -> Any:
             raise urllib.error.URLError("Name or service not known")
 
-        lungs_r231._load.cache_clear()
+        r231._load.cache_clear()
         monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fails)
         with pytest.raises(
             CheckpointError, match=r"could not be downloaded .*get https://.* weights=\.\.\., or put it"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plr_fast.data.lungs import MaskQuality, lung_mask
-from plr_fast.data.lungs_quality import no_mask
-from plr_fast.data.lungs_sheet import (
+from plr_fast.data.lungs.masks import MaskQuality, lung_mask
+from plr_fast.data.lungs.quality import no_mask
+from plr_fast.data.lungs.sheet import (
     MASK_COLOUR,
     TRUTH_COLOUR,
     WorstMasks,
@@ -21,7 +21,7 @@ from plr_fast.data.lungs_sheet import (
     worst_masks,
     worst_masks_sheet,
 )
-from plr_fast.data.phantom import thorax_phantom
+from plr_fast.data.phantom.scans import thorax_phantom
 
 
 def quality(doubt: float) -> MaskQuality:

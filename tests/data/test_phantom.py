@@ -7,9 +7,8 @@ import pytest
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from plr_fast.data.phantom import Phantom, thorax_phantom
-from plr_fast.data.phantom_anatomy import Patient, cut
-from plr_fast.data.phantom_fields import (
+from plr_fast.data.phantom.anatomy import Patient, cut
+from plr_fast.data.phantom.fields import (
     Grid,
     Stream,
     capsule,
@@ -22,9 +21,10 @@ from plr_fast.data.phantom_fields import (
     smooth_min,
     stream,
 )
-from plr_fast.data.phantom_lesions import Disease
-from plr_fast.data.phantom_render import Scan
-from plr_fast.data.phantom_vessels import Tree, draw, grow
+from plr_fast.data.phantom.lesions import Disease
+from plr_fast.data.phantom.render import Scan
+from plr_fast.data.phantom.scans import Phantom, thorax_phantom
+from plr_fast.data.phantom.vessels import Tree, draw, grow
 
 
 @pytest.fixture(scope="module")

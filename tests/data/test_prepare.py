@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from plr_fast.data import SliceStore, lung_mask, prepare_images, thorax_phantom, write_phantom_store
-from plr_fast.data.lungs_quality import no_mask
+from plr_fast.data.lungs.quality import no_mask
 from plr_fast.data.prepare import PrepareConfig, prepare
 from plr_fast.data.readers import RawSlice, register_reader, unregister_reader
 from plr_fast.errors import ConfigError, DataError, StoreError

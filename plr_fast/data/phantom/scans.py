@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plr_fast.data.phantom_fields import Stream, stream
-from plr_fast.data.phantom_render import Scan
+from plr_fast.data.phantom.fields import Stream, stream
+from plr_fast.data.phantom.render import Scan
 from plr_fast.ops.arguments import require_memory
 
 _SMALLEST, _LARGEST = 32, 2048

@@ -2,7 +2,7 @@
 
 Hofmanninger et al., "Automatic lung segmentation in routine imaging is primarily a data diversity problem, not a
 methodology problem", European Radiology Experimental 4:50 (2020), https://doi.org/10.1186/s41747-020-00173-2. It finds
-lung that is as dense as soft tissue, which :func:`plr_fast.data.lungs.lung_mask` cannot. The package is an optional
+lung that is as dense as soft tissue, which :func:`plr_fast.lung_mask` cannot. The package is an optional
 extra, ``pip install 'plr-fast[lungmask]'``; its weights are downloaded at the first use, unless a file is given.
 """
 
@@ -23,10 +23,10 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from ..errors import CheckpointError
-from .lungs import as_array, check_settings, check_values, is_hounsfield
-from .lungs_morphology import holes
-from .lungs_quality import Features, MaskQuality, judge
+from ...errors import CheckpointError
+from .masks import as_array, check_settings, check_values, is_hounsfield
+from .morphology import holes
+from .quality import Features, MaskQuality, judge
 
 __all__ = ["lung_mask_r231"]
 
@@ -106,7 +106,7 @@ def lung_mask_r231(
         volume: ``(H, W)``, ``(D, H, W)`` or ``(D, 1, H, W)`` in Hounsfield units (slope and intercept applied): int16,
             int32 or floating point, NumPy array or torch tensor; air about -1000. Each side at least 16. Patient as
             usual, front up and left on the right. The network runs on a GPU where torch sees one.
-        return_quality: also return a :class:`~plr_fast.data.lungs_quality.MaskQuality` for each slice.
+        return_quality: also return a :class:`~plr_fast.data.lungs.quality.MaskQuality` for each slice.
         model: "R231", or "R231CovidWeb", which was trained on COVID-19 slices from the web besides. Only names the
             result where ``weights`` are given.
         weights: a file of weights in the package's form. Default: the package's own, downloaded at the first use.

@@ -3,7 +3,7 @@
 The paper does not say where its lung regions come from (section III.B only needs them as places to paste). This module
 segments each slice on its own by threshold, connected regions and morphology, and says per slice whether the result is
 plausible. Lung that is as dense as soft tissue (consolidation at the pleura, effusion) can't be found this way: give
-own masks where that matters, or, for volumes in Hounsfield units, those of a trained network (``lungs_r231``).
+own masks where that matters, or, for volumes in Hounsfield units, those of a trained network (``lungs.r231``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .lungs_quality import MaskQuality, Settings, judge
+from .quality import MaskQuality, Settings, judge
 
 __all__ = ["MASK_VERSION", "MaskQuality", "lung_mask", "mask_recipe"]
 
@@ -150,7 +150,7 @@ def lung_mask(
         ValueError: wrong rank or size, NaN or infinity, grey outside [0, 1], values that cannot be HU, or a parameter
             out of range; the message names the slice or the parameter.
     """
-    from .lungs_segment import segment
+    from .segment import segment
 
     settings = check_settings(
         blur=blur, threshold_shift=threshold_shift, closing=closing, hole_share=hole_share, max_regions=max_regions,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plr_fast.data.phantom_fields import (
+from plr_fast.data.phantom.fields import (
     Array,
     Grid,
     Stream,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plr_fast.data.phantom_anatomy import Patient
-from plr_fast.data.phantom_fields import Array, Grid, Stream, stream
+from plr_fast.data.phantom.anatomy import Patient
+from plr_fast.data.phantom.fields import Array, Grid, Stream, stream
 
 _GENERATIONS = 7
 _TRUNKS = 16

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import StoreError
-from .lungs_quality import MaskQuality
-from .store import SliceStore
+from ...errors import StoreError
+from ..store import SliceStore
+from .quality import MaskQuality
 
 QUALITY_FILE = "masks.csv"
 

@@ -1,4 +1,4 @@
-"""Classical segmentation of the lungs on one slice: the arithmetic behind :func:`plr_fast.data.lungs.lung_mask`.
+"""Classical segmentation of the lungs on one slice: the arithmetic behind :func:`plr_fast.lung_mask`.
 
 Dark regions are proposed by a threshold and judged one by one: lungs are enclosed by thick tissue (the picture's border
 counts as tissue, since slices are often cut tightly), whereas the air around the body lies in the corners and the air
@@ -18,8 +18,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from .lungs_morphology import dilate, enlarge, erode, holes, outline
-from .lungs_quality import Features, Settings, appraise, least_half
+from .morphology import dilate, enlarge, erode, holes, outline
+from .quality import Features, Settings, appraise, least_half
 
 Array: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]

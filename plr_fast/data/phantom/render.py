@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from plr_fast.data.phantom_anatomy import Patient, Section, cut
-from plr_fast.data.phantom_fields import (
+from plr_fast.data.phantom.anatomy import Patient, Section, cut
+from plr_fast.data.phantom.fields import (
     Array,
     Grid,
     Stream,
@@ -21,8 +21,8 @@ from plr_fast.data.phantom_fields import (
     gaussian_field,
     stream,
 )
-from plr_fast.data.phantom_lesions import Disease, add_opacities
-from plr_fast.data.phantom_vessels import draw, grow
+from plr_fast.data.phantom.lesions import Disease, add_opacities
+from plr_fast.data.phantom.vessels import draw, grow
 
 _AIR = -1000.0
 

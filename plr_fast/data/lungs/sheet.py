@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .lungs_quality import MaskQuality
+from .quality import MaskQuality
 
 Picture = npt.NDArray[np.uint8]
 
@@ -136,7 +136,7 @@ def png(sheet: Picture) -> bytes:
 def _draw(picture: Picture, lines: list[tuple[npt.NDArray[Any], tuple[int, int, int]]], cell: int) -> Picture:
     from PIL import Image
 
-    from .lungs_morphology import outline  # SciPy is loaded only where something is drawn
+    from .morphology import outline  # SciPy is loaded only where something is drawn
 
     factor = cell / max(picture.shape)
     size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))

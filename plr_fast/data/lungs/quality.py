@@ -17,7 +17,7 @@ MOST_ENCLOSED = 0.35
 
 @dataclass(frozen=True)
 class Settings:
-    """Parameters of :func:`plr_fast.data.lungs.lung_mask`, documented there."""
+    """Parameters of :func:`plr_fast.lung_mask`, documented there."""
 
     blur: float = 1 / 224
     threshold_shift: float = 0.35

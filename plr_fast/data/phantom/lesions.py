@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from plr_fast.data.phantom_anatomy import Patient
-from plr_fast.data.phantom_fields import Array, Grid, Stream, gaussian_field, stream
+from plr_fast.data.phantom.anatomy import Patient
+from plr_fast.data.phantom.fields import Array, Grid, Stream, gaussian_field, stream
 
 _LEAST_SHARE = 0.04
 """Smallest part of the lung that is opaque in a positive slice: below it no reader could tell."""

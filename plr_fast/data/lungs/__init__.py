@@ -1,0 +1,1 @@
+"""Lung masks: where they come from, how good they are, and pictures of those in doubt."""
