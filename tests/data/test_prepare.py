@@ -426,10 +426,10 @@ class TestPhantom:
 
     @pytest.mark.parametrize("reason", ["store", "patients"])
     def test_refused_before_it_is_made(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
-        from plr_fast.data import phantom
+        from plr_fast.data.phantom import scans
 
         write_phantom_store(tmp_path / "s", patients=12, slices_per_patient=1, size=32)
-        monkeypatch.setattr(phantom, "thorax_phantom", None)  # calling it now would fail
+        monkeypatch.setattr(scans, "thorax_phantom", None)  # calling it now would fail
         if reason == "store":
             with pytest.raises(StoreError, match="add --overwrite"):
                 write_phantom_store(tmp_path / "s", patients=12, slices_per_patient=1, size=32)
