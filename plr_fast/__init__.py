@@ -25,7 +25,16 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .data.lungs.masks import lung_mask
-    from .ops import LesionBank, PasteInfo, gaussian_blur, local_shuffle, paste_lesions, perlin_noise
+    from .ops import (
+        LesionBank,
+        MaskIndex,
+        PasteInfo,
+        gaussian_blur,
+        index_masks,
+        local_shuffle,
+        paste_lesions,
+        perlin_noise,
+    )
 
 __all__ = [
     "BackendFallbackWarning",
@@ -37,6 +46,7 @@ __all__ = [
     "EmptyMaskWarning",
     "ImageReadError",
     "LesionBank",
+    "MaskIndex",
     "PasteInfo",
     "PlrFastError",
     "StorageError",
@@ -45,6 +55,7 @@ __all__ = [
     "backends",
     "gaussian_blur",
     "get_num_threads",
+    "index_masks",
     "local_shuffle",
     "lung_mask",
     "paste_lesions",
@@ -56,9 +67,8 @@ __all__ = [
 # Loaded when first asked for: the operations bring torch along, lung masks also SciPy and scikit-image. So the command
 # line answers at once, and can set what torch reads at its start.
 _LAZY = {
-    **dict.fromkeys(
-        ("LesionBank", "PasteInfo", "gaussian_blur", "local_shuffle", "paste_lesions", "perlin_noise"), "plr_fast.ops"
-    ),
+    **dict.fromkeys(("LesionBank", "MaskIndex", "PasteInfo", "gaussian_blur", "index_masks"), "plr_fast.ops"),
+    **dict.fromkeys(("local_shuffle", "paste_lesions", "perlin_noise"), "plr_fast.ops"),
     "lung_mask": "plr_fast.data.lungs.masks",
 }
 

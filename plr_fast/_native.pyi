@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['blur', 'candidates', 'compiler', 'noise', 'paste', 'philox', 'select_tier', 'shuffle', 'tier', 'tiers']
+__all__: list[str] = ['blur', 'candidates', 'compiler', 'cover_patches', 'noise', 'pack_masks', 'paste', 'philox', 'select_tier', 'shuffle', 'tier', 'tiers']
 def blur(images: numpy.ndarray, out: numpy.ndarray, samples: numpy.ndarray, weights: numpy.ndarray, weights_q8: numpy.ndarray, seed: typing.SupportsInt | typing.SupportsIndex, window_count: typing.SupportsInt | typing.SupportsIndex, window_sizes: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Separable blur of whole images or of random windows.
@@ -16,13 +16,21 @@ def candidates(images: numpy.ndarray, image_ids: numpy.ndarray, seed: typing.Sup
     """
     Grey sum, top, left, height, width of each candidate patch.
     """
+def cover_patches(pixels: numpy.ndarray, offsets: numpy.ndarray, heights: numpy.ndarray, widths: numpy.ndarray, shape: str, feather: typing.SupportsInt | typing.SupportsIndex, cover: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    How much of each pixel of a bank its patch covers.
+    """
 def noise(out: numpy.ndarray, samples: numpy.ndarray, seed: typing.SupportsInt | typing.SupportsIndex, cells: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(3)"], octaves: typing.SupportsInt | typing.SupportsIndex, persistence: typing.SupportsFloat | typing.SupportsIndex, lacunarity: typing.SupportsFloat | typing.SupportsIndex, tileable: bool, format: str, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Fill out with one noise sample per id.
     """
-def paste(images: numpy.ndarray, out: numpy.ndarray, masks: numpy.ndarray, samples: numpy.ndarray, pixels: numpy.ndarray, offsets: numpy.ndarray, heights: numpy.ndarray, widths: numpy.ndarray, seed: typing.SupportsInt | typing.SupportsIndex, count: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], blend: str, weight: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], feather: typing.SupportsInt | typing.SupportsIndex, counts: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+def pack_masks(masks: numpy.ndarray, bits: numpy.ndarray, before: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
-    Copy images to out and paste patches into the masked part; counts receives the patches per image.
+    Pack masks into bits and count their pixels before each row.
+    """
+def paste(images: numpy.ndarray, out: numpy.ndarray, bits: numpy.ndarray, before: numpy.ndarray, samples: numpy.ndarray, pixels: numpy.ndarray, offsets: numpy.ndarray, heights: numpy.ndarray, widths: numpy.ndarray, cover: numpy.ndarray | None, seed: typing.SupportsInt | typing.SupportsIndex, count: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], blend: str, weight: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], feather: typing.SupportsInt | typing.SupportsIndex, whole: bool, counts: numpy.ndarray, skipped: numpy.ndarray, boxes: numpy.ndarray | None, patches: numpy.ndarray | None, weights: numpy.ndarray | None, lesions: numpy.ndarray | None, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Copy images to out and paste patches into the masked part; the last arrays receive what was done.
     """
 def philox(seed: typing.SupportsInt | typing.SupportsIndex, sample: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex, index: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.uint32]:
     """

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <optional>
 
 #include "../cpu/dispatch.h"
 #include "../cpu/noise_tables.h"
@@ -103,44 +104,111 @@ i32 blend_code(const std::string& name) {
     throw py::value_error("blend must be replace, max, alpha or add, not '" + name + "'");
 }
 
-void paste(const py::array& images, py::array out, const py::array& masks, const py::array& samples,
-           const py::array& pixels, const py::array& offsets, const py::array& heights, const py::array& widths,
-           u64 seed, std::pair<int, int> count, const std::string& blend, std::pair<int, int> weight, int feather,
-           py::array counts, int threads) {
-    const ImageBatch batch = image_batch(images, out, samples);
-    require_shape(masks, "masks", {images.shape(0), images.shape(1), images.shape(2)});
+void pack_masks(const py::array& masks, py::array bits, py::array before, int threads) {
+    require_rank(masks, "masks", 3);
+    const i64 height = masks.shape(1), width = masks.shape(2);
+    require_shape(bits, "bits", {masks.shape(0), height, words_for(width)});
+    require_shape(before, "before", {masks.shape(0), height + 1});
+    const u8* from = input<u8>(masks, "masks");
+    u64* to = output<u64>(bits, "bits");
+    u32* counts = output<u32>(before, "before");
+    const Kernels& k = kernels();
+    run(masks.shape(0), threads,
+        [&](i64 first, i64 last) { return k.pack_masks(from, height, width, to, counts, first, last); });
+}
+
+// The bank's arrays, with a check that every patch lies in the pixels.
+void set_bank(PasteParams& p, const py::array& pixels, const py::array& offsets, const py::array& heights,
+              const py::array& widths) {
     require_rank(offsets, "offsets", 1);
     require_shape(heights, "heights", {offsets.shape(0)});
     require_shape(widths, "widths", {offsets.shape(0)});
-    require_shape(counts, "counts", {images.shape(0)});
-    PasteParams p = {};
-    p.seed = seed;
-    p.height = images.shape(1);
-    p.width = images.shape(2);
     p.pixels = input<u8>(pixels, "pixels");
     p.offsets = input<i64>(offsets, "offsets");
     p.heights = input<i32>(heights, "heights");
     p.widths = input<i32>(widths, "widths");
     p.patches = (i32)offsets.shape(0);
+    if (p.patches == 0) throw py::value_error("the bank holds no patches");
+    for (i32 i = 0; i < p.patches; ++i)
+        if (p.heights[i] < 1 || p.widths[i] < 1 || p.offsets[i] < 0 ||
+            p.offsets[i] + (i64)p.heights[i] * p.widths[i] > (i64)pixels.size())
+            throw py::value_error("patch " + std::to_string(i) + " of the bank lies outside its pixels");
+}
+
+i32 shape_code(const std::string& name) {
+    static const char* const names[] = {"rectangle", "ellipse", "cloud"};
+    for (i32 i = 0; i < 3; ++i)
+        if (name == names[i]) return i;
+    throw py::value_error("shape must be rectangle, ellipse or cloud, not '" + name + "'");
+}
+
+void cover_patches(const py::array& pixels, const py::array& offsets, const py::array& heights,
+                   const py::array& widths, const std::string& shape, int feather, py::array cover, int threads) {
+    PasteParams p = {};
+    set_bank(p, pixels, offsets, heights, widths);
+    p.feather = feather;
+    if (feather < 0) throw py::value_error("feather must be >= 0");
+    const i32 code = shape_code(shape);
+    require_shape(cover, "cover", {pixels.size()});
+    u8* target = output<u8>(cover, "cover");
+    const Kernels& k = kernels();
+    run(p.patches, threads, [&](i64 first, i64 last) { return k.cover_patches(p, code, target, first, last); });
+}
+
+using Optional = std::optional<py::array>;
+
+// An array that receives what was asked for, or null.
+template <typename T>
+T* wanted(Optional& array, const char* name, const std::vector<py::ssize_t>& shape) {
+    if (!array) return nullptr;
+    require_shape(*array, name, shape);
+    return output<T>(*array, name);
+}
+
+// A copy of so many bytes leaves nothing of use in the caches: it may as well go past them.
+constexpr py::ssize_t STREAM_BYTES = 8 << 20;
+
+void paste(const py::array& images, py::array out, const py::array& bits, const py::array& before,
+           const py::array& samples, const py::array& pixels, const py::array& offsets, const py::array& heights,
+           const py::array& widths, const Optional& cover, u64 seed, std::pair<int, int> count,
+           const std::string& blend, std::pair<int, int> weight, int feather, bool whole, py::array counts,
+           py::array skipped, Optional boxes, Optional patches, Optional weights, Optional lesions, int threads) {
+    const ImageBatch batch = image_batch(images, out, samples);
+    const py::ssize_t number = images.shape(0), most = count.second;
+    PasteParams p = {};
+    p.seed = seed;
+    p.height = images.shape(1);
+    p.width = images.shape(2);
+    set_bank(p, pixels, offsets, heights, widths);
     p.low_count = count.first;
     p.high_count = count.second;
     p.blend = blend_code(blend);
     p.low_weight = weight.first;
     p.high_weight = weight.second;
     p.feather = feather;
+    p.whole = whole;
+    p.stream = out.nbytes() >= STREAM_BYTES;
     if (count.first < 0 || count.first > count.second) throw py::value_error("count must be 0 <= low <= high");
     if (weight.first < 0 || weight.first > weight.second || weight.second > 256 || feather < 0)
         throw py::value_error("weight must be 0 <= low <= high <= 256, and feather >= 0");
-    if (p.patches == 0) throw py::value_error("the bank holds no patches");
-    for (i32 i = 0; i < p.patches; ++i)
-        if (p.heights[i] < 1 || p.widths[i] < 1 || p.offsets[i] < 0 ||
-            p.offsets[i] + (i64)p.heights[i] * p.widths[i] > (i64)pixels.size())
-            throw py::value_error("patch " + std::to_string(i) + " of the bank lies outside its pixels");
-    const u8* lungs = input<u8>(masks, "masks");
-    i32* pasted = output<i32>(counts, "counts");
+    if (cover) {
+        require_shape(*cover, "cover", {pixels.size()});
+        p.cover = input<u8>(*cover, "cover");
+    }
+    require_shape(bits, "bits", {number, images.shape(1), words_for(p.width)});
+    require_shape(before, "before", {number, images.shape(1) + 1});
+    const PackedMasks masks = {input<u64>(bits, "bits"), input<u32>(before, "before")};
+    require_shape(counts, "counts", {number});
+    require_shape(skipped, "skipped", {number});
+    const PasteRecord record = {output<i32>(counts, "counts"),
+                                output<i32>(skipped, "skipped"),
+                                most,
+                                wanted<i32>(boxes, "boxes", {number, most, 4}),
+                                wanted<i32>(patches, "patches", {number, most}),
+                                wanted<i32>(weights, "weights", {number, most}),
+                                wanted<u8>(lesions, "lesions", {number, images.shape(1), images.shape(2)})};
     const Kernels& k = kernels();
-    run(images.shape(0), threads,
-        [&](i64 first, i64 last) { return k.paste(p, batch, lungs, pasted, first, last); });
+    run(number, threads, [&](i64 first, i64 last) { return k.paste(p, batch, masks, record, first, last); });
 }
 
 using WindowSizes = std::array<int, 4>;
@@ -225,9 +293,14 @@ PYBIND11_MODULE(_native, m) {
     using namespace py::literals;
     m.def("noise", &noise, "out"_a, "samples"_a, "seed"_a, "cells"_a, "octaves"_a, "persistence"_a, "lacunarity"_a,
           "tileable"_a, "format"_a, "threads"_a, "Fill out with one noise sample per id.");
-    m.def("paste", &paste, "images"_a, "out"_a, "masks"_a, "samples"_a, "pixels"_a, "offsets"_a, "heights"_a,
-          "widths"_a, "seed"_a, "count"_a, "blend"_a, "weight"_a, "feather"_a, "counts"_a, "threads"_a,
-          "Copy images to out and paste patches into the masked part; counts receives the patches per image.");
+    m.def("pack_masks", &pack_masks, "masks"_a, "bits"_a, "before"_a, "threads"_a,
+          "Pack masks into bits and count their pixels before each row.");
+    m.def("cover_patches", &cover_patches, "pixels"_a, "offsets"_a, "heights"_a, "widths"_a, "shape"_a, "feather"_a,
+          "cover"_a, "threads"_a, "How much of each pixel of a bank its patch covers.");
+    m.def("paste", &paste, "images"_a, "out"_a, "bits"_a, "before"_a, "samples"_a, "pixels"_a, "offsets"_a, "heights"_a,
+          "widths"_a, "cover"_a, "seed"_a, "count"_a, "blend"_a, "weight"_a, "feather"_a, "whole"_a, "counts"_a,
+          "skipped"_a, "boxes"_a, "patches"_a, "weights"_a, "lesions"_a, "threads"_a,
+          "Copy images to out and paste patches into the masked part; the last arrays receive what was done.");
     m.def("blur", &blur, "images"_a, "out"_a, "samples"_a, "weights"_a, "weights_q8"_a, "seed"_a, "window_count"_a,
           "window_sizes"_a, "threads"_a, "Separable blur of whole images or of random windows.");
     m.def("shuffle", &shuffle, "images"_a, "out"_a, "samples"_a, "seed"_a, "grid"_a, "window_count"_a,

@@ -1,8 +1,9 @@
-// Lesion patches: candidates for the bank, the choice of lung pixels, pasting (paper III.B). Decisions are integer
-// arithmetic, hence the same on every backend.
+// Lesion patches: candidates for the bank, places in the lung, pasting (paper III.B). Decisions are integer arithmetic,
+// hence the same on every backend.
 #ifndef PLR_CORE_LESIONS_H
 #define PLR_CORE_LESIONS_H
 
+#include "masks.h"
 #include "philox.h"
 
 namespace plr {
@@ -12,6 +13,12 @@ enum Blend : i32 {
     BLEND_MAX = 1,      // the brighter of the two
     BLEND_ALPHA = 2,    // pixel + weight * (patch - pixel)
     BLEND_ADD = 3,      // pixel + weight * patch, held at white
+};
+
+enum Shape : i32 {
+    SHAPE_RECTANGLE = 0,  // the whole patch: the paper's way
+    SHAPE_ELLIPSE = 1,    // the ellipse that touches the patch's four sides
+    SHAPE_CLOUD = 2,      // soft all over: the brighter a pixel of the patch and the nearer its middle, the denser
 };
 
 struct Box {
@@ -34,6 +41,7 @@ PLR_HD Box candidate_box(u64 seed, u64 image, u32 round, i32 low, i32 high, i32 
     return random_box(philox(seed, image, STREAM_CANDIDATE, round), low, high, low, high, rows, columns);
 }
 
+// What pasting does, the same for all slices of a batch.
 struct PasteParams {
     u64 seed;
     i64 height, width;               // of a slice
@@ -46,6 +54,9 @@ struct PasteParams {
     i32 blend;                       // Blend
     i32 low_weight, high_weight;     // opacity in 1/256, both ends included; for BLEND_ALPHA and BLEND_ADD
     i32 feather;                     // pixels over which a patch fades in from its edge; 0 = hard edge
+    const u8* cover;                 // [as pixels] how much of each pixel its patch covers; null: rectangles
+    bool whole;                      // the whole patch, not just its centre, must lie in the lung
+    bool stream;                     // copy past the caches: the batch is larger than they are
 };
 
 PLR_HD i32 paste_count(const PasteParams& p, u64 sample) {
@@ -68,11 +79,53 @@ PLR_HD Placement placement(const PasteParams& p, u64 sample, i32 number, u32 lun
     return place;
 }
 
-// Weight at a pixel of a patch, in 1/256: full inside, falling linearly over `feather` pixels towards the edge.
-PLR_HD i32 feathered(i32 weight, i32 feather, i32 y, i32 x, i32 height, i32 width) {
-    const i32 to_edge = min_i32(min_i32(y, height - 1 - y), min_i32(x, width - 1 - x)) + 1;
+enum { PLACE_TRIES = 8 };  // centres tried for a patch that must lie in the lung as a whole, before all are counted
+
+// The word that decides another centre for a patch: try 1..PLACE_TRIES - 1, or PLACE_TRIES for the choice among all.
+PLR_HD u32 place_word(u64 seed, u64 sample, i32 number, i32 attempt) {
+    const u32 word = (u32)attempt - 1u;
+    return philox(seed, sample, substream(STREAM_PLACE, word >> 2), (u32)number).w[word & 3u];
+}
+
+// Weight `to_edge` pixels from an edge (1 at the edge itself), in 1/256: full inside, falling linearly over `feather`
+// pixels. It never falls with the distance, so the weight at a pixel is the smaller of those of its row and its column.
+PLR_HD i32 feathered(i32 weight, i32 feather, i32 to_edge) {
     return to_edge > feather ? weight : weight * to_edge / (feather + 1);
 }
+
+PLR_HD i32 to_edge(i32 at, i32 size) { return min_i32(at, size - 1 - at) + 1; }
+
+// 0..256 to 0..256, level at both ends: 3 t^2 - 2 t^3.
+PLR_HD i32 smooth_step(i32 t) { return (t * t * (768 - 2 * t)) >> 16; }
+
+// The square of how far a pixel's middle lies from the middle of the patch, 65536 = at the edge, along one side.
+PLR_HD i32 from_middle(i32 at, i32 size) {
+    const i64 twice = 2 * (i64)at + 1 - size;
+    return (i32)(twice * twice * 65536 / ((i64)size * size));
+}
+
+// How far, in the same unit, the edge of a shape reaches inwards. Near its edge an ellipse rises by this much over
+// `feather` + 1 pixels of its shorter axis; a cloud rises all the way to its middle.
+PLR_HD i32 edge_reach(i32 shape, i32 feather, i32 height, i32 width) {
+    const i64 reach = 4 * 65536 * ((i64)feather + 1) / min_i32(height, width);
+    return shape == SHAPE_CLOUD || reach > 65536 ? 65536 : (i32)reach;
+}
+
+// How much of a pixel a patch covers, 0..255. `y`, `x` are from_middle of its row and column; `low`, `high` the
+// extremes of the patch's grey.
+PLR_HD u8 patch_cover(i32 shape, i32 reach, i32 y, i32 x, i32 grey, i32 low, i32 high) {
+    const i64 depth = 65536 - (i64)y - x;
+    if (depth <= 0) return 0;
+    i32 cover = smooth_step(depth >= reach ? 256 : (i32)(depth * 256 / reach));
+    if (shape == SHAPE_CLOUD && high > low) {
+        const i32 density = smooth_step((grey - low) * 256 / (high - low));
+        cover = (cover * density + 128) >> 8;
+    }
+    return (u8)min_i32(cover, 255);
+}
+
+// Opacity of a pixel covered so, in 1/256; 255 covers it whole.
+PLR_HD i32 covered(i32 weight, u8 cover) { return (weight * (cover + (cover >> 7)) + 128) >> 8; }
 
 PLR_HD u8 blend_u8(i32 blend, u8 pixel, u8 patch, i32 weight) {
     if (blend == BLEND_REPLACE) return patch;
@@ -81,7 +134,19 @@ PLR_HD u8 blend_u8(i32 blend, u8 pixel, u8 patch, i32 weight) {
     return (u8)min_i32(255, (i32)pixel + (((i32)patch * weight + 128) >> 8));
 }
 
-PLR_HD float grey_to_float(u8 grey) { return (float)grey / 255.0f; }
+// 1/255 in two parts: float32, and what it lacks.
+constexpr float GREY_UNIT = 1.0f / 255.0f;
+constexpr float GREY_UNIT_REST = (float)(1.0 / 255.0 - (double)GREY_UNIT);
+
+// grey / 255, rounded once. Where fused multiply-adds are cheap, multiplying by the two parts gives the same 256 values
+// without a division; a test goes through all of them.
+PLR_HD float grey_to_float(u8 grey) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDA_ARCH__)
+    return fma((float)grey, GREY_UNIT, (float)grey * GREY_UNIT_REST);
+#else
+    return (float)grey / 255.0f;
+#endif
+}
 
 PLR_HD float blend_float(i32 blend, float pixel, float patch, i32 weight) {
     if (blend == BLEND_REPLACE) return patch;
@@ -90,30 +155,6 @@ PLR_HD float blend_float(i32 blend, float pixel, float patch, i32 weight) {
     if (blend == BLEND_ALPHA) return fma(w, patch - pixel, pixel);
     const float sum = fma(w, patch, pixel);
     return sum < 1.0f ? sum : 1.0f;
-}
-
-// The k-th set pixel of a mask: `before[row]` counts the set pixels of all earlier rows, so a binary search finds the
-// row and a scan of that row finds the column.
-PLR_HD void kth_set_pixel(const u8* mask, const u32* before, i32 rows, i32 columns, u32 k, i32* row, i32* column) {
-    i32 low = 0, high = rows - 1;
-    while (low < high) {  // the last row with before[row] <= k
-        const i32 middle = (low + high + 1) >> 1;
-        if (before[middle] <= k)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    u32 left = k - before[low];
-    const u8* line = mask + (i64)low * columns;
-    i32 x = 0;
-    for (;; ++x) {
-        if (line[x] != 0) {
-            if (left == 0) break;
-            --left;
-        }
-    }
-    *row = low;
-    *column = x;
 }
 
 }  // namespace plr

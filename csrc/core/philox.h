@@ -19,6 +19,8 @@ enum Stream : u32 {
     STREAM_SHUFFLE_WINDOW = 6,  // shuffle: index = window, words as above
     STREAM_SHUFFLE_BLOCK = 7,   // shuffle: substream = block of the grid, words of its Fisher-Yates shuffle
     STREAM_SHUFFLE_INSIDE = 8,  // shuffle: substream = window, words of its Fisher-Yates shuffle
+    STREAM_PLACE = 9,           // paste: substream = four tries, index = patch, words = other lung pixels to try
+    STREAM_BANK_NOISE = 10,     // bank: index 0 words 0..2 = cells, octaves, persistence of a noise image
 };
 
 struct Words {

@@ -6,8 +6,9 @@
 #define PLR_CPU_KERNELS_H
 
 #include "../core/filters.h"
-#include "../core/lesions.h"
 #include "../core/half.h"
+#include "../core/lesions.h"
+#include "../core/masks.h"
 #include "../core/noise.h"
 
 namespace plr {
@@ -24,10 +25,29 @@ struct ImageBatch {
     const i64* samples;  // [batch] sample ids
 };
 
+// Masks packed into bits, as core/masks.h says, one after the other.
+struct PackedMasks {
+    const u64* bits;
+    const u32* before;
+};
+
+// What pasting reports; everything but `counts` and `skipped` may be null.
+struct PasteRecord {
+    i32* counts;    // [batch] patches pasted
+    i32* skipped;   // [batch] patches for which there was no place
+    i64 most;       // room for so many patches per image in the three below
+    i32* boxes;     // [batch][most][4] top, left, height, width of each patch, cut to the image
+    i32* patches;   // [batch][most] index in the bank
+    i32* weights;   // [batch][most] opacity in 1/256
+    u8* lesions;    // [batch][height][width] 1 where a patch wrote, else 0
+};
+
 struct Kernels {
     const char* name;
     int (*noise)(const NoiseParams&, void* out, const i64* samples, i64 first, i64 last);
-    int (*paste)(const PasteParams&, const ImageBatch&, const u8* masks, i32* counts, i64 first, i64 last);
+    int (*pack_masks)(const u8* masks, i64 height, i64 width, u64* bits, u32* before, i64 first, i64 last);
+    int (*cover_patches)(const PasteParams&, i32 shape, u8* cover, i64 first, i64 last);
+    int (*paste)(const PasteParams&, const ImageBatch&, const PackedMasks&, const PasteRecord&, i64 first, i64 last);
     int (*blur)(const BlurParams&, const ImageBatch&, i64 first, i64 last);
     int (*shuffle)(const ShuffleParams&, const ImageBatch&, i64 first, i64 last);
     // out: int32 [image][round][5] = sum of grey, top, left, height, width of each candidate patch

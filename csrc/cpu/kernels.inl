@@ -2,7 +2,7 @@
 // includes this. Everything lands in a namespace of its own and nothing here comes from the standard library: inline
 // functions with equal names would be merged by the linker, and a baseline machine would run AVX-512 code. (The
 // compiler's own intrinsics are always inlined.)
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -25,6 +25,9 @@ namespace {
 #include "noise_lattice.inl"
 #include "noise_bands.inl"
 #include "noise_loops.inl"
+#include "mask_loops.inl"
+#include "copy_loops.inl"
+#include "blend_rows.inl"
 #include "paste_loops.inl"
 #include "filter_loops.inl"
 #include "candidate_loops.inl"
@@ -35,7 +38,7 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {PLR_STRING(PLR_TIER), noise, paste, blur, shuffle, candidates};
+const Kernels kernels = {PLR_STRING(PLR_TIER), noise, pack_masks, cover_patches, paste, blur, shuffle, candidates};
 
 }  // namespace PLR_TIER
 }  // namespace plr

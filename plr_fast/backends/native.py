@@ -12,14 +12,17 @@ from .specs import (
     Int32Array,
     Int64Array,
     NoiseSpec,
+    PackedMasks,
+    PasteRecord,
     PasteSpec,
     PatchBank,
+    Shape,
     ShuffleSpec,
     Uint8Array,
     Windows,
 )
 
-__all__ = ["blur", "candidates", "describe", "noise", "paste", "shuffle"]
+__all__ = ["blur", "candidates", "cover_patches", "describe", "noise", "pack_masks", "paste", "shuffle"]
 
 
 def describe() -> str:
@@ -52,19 +55,29 @@ def candidates(
     _native.candidates(images, image_ids, seed, patch, first_round, out, threads)
 
 
+def pack_masks(masks: Uint8Array, out: PackedMasks, threads: int) -> None:
+    _native.pack_masks(masks, out.bits, out.before, threads)
+
+
+def cover_patches(bank: PatchBank, shape: Shape, feather: int, out: Uint8Array, threads: int) -> None:
+    _native.cover_patches(bank.pixels, bank.offsets, bank.heights, bank.widths, shape, feather, out, threads)
+
+
 def paste(
     images: ImageArray,
     out: ImageArray,
-    masks: Uint8Array,
+    masks: PackedMasks,
     samples: Int64Array,
     bank: PatchBank,
+    cover: Uint8Array | None,
     spec: PasteSpec,
-    counts: Int32Array,
+    record: PasteRecord,
     threads: int,
 ) -> None:
     _native.paste(
-        images, out, masks, samples, bank.pixels, bank.offsets, bank.heights, bank.widths, spec.seed, spec.count,
-        spec.blend, spec.weight, spec.feather, counts, threads,
+        images, out, masks.bits, masks.before, samples, bank.pixels, bank.offsets, bank.heights, bank.widths, cover,
+        spec.seed, spec.count, spec.blend, spec.weight, spec.feather, spec.whole, record.counts, record.skipped,
+        record.boxes, record.patches, record.weights, record.lesions, threads,
     )  # fmt: skip
 
 

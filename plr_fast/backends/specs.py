@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 NoiseFormat = Literal["float32", "float16", "bfloat16", "fixed", "minmax"]
 Blend = Literal["replace", "max", "alpha", "add"]
+Shape = Literal["rectangle", "ellipse", "cloud"]
 
 MAX_OCTAVES = 24
 LATTICE_PERIOD = 256
 
 Int64Array = NDArray[np.int64]
 Int32Array = NDArray[np.int32]
+Uint64Array = NDArray[np.uint64]
+Uint32Array = NDArray[np.uint32]
 Uint8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 ImageArray = Uint8Array | Float32Array
@@ -48,6 +51,19 @@ class PatchBank:
 
 
 @dataclass(frozen=True)
+class PackedMasks:
+    """Masks (B, H, W) as bits, and how many pixels are set before each row."""
+
+    bits: Uint64Array  # (B, H, words for W): bit x % 64 of word x // 64 stands for pixel x; bits beyond W are 0
+    before: Uint32Array  # (B, H + 1): the last entry counts them all
+
+
+def mask_words(width: int) -> int:
+    """Return how many 64-bit words hold a row of ``width`` pixels."""
+    return -(-width // 64)
+
+
+@dataclass(frozen=True)
 class PasteSpec:
     """Pasting: ``count`` and ``weight`` are ranges with both ends included; weights are in 1/256."""
 
@@ -56,6 +72,19 @@ class PasteSpec:
     blend: Blend
     weight: tuple[int, int]
     feather: int
+    whole: bool  # the whole patch, not just its centre, must lie in the mask
+
+
+@dataclass(frozen=True)
+class PasteRecord:
+    """Arrays that receive what pasting did; those that nobody asked for are None."""
+
+    counts: Int32Array  # (B,): patches pasted
+    skipped: Int32Array  # (B,): patches for which there was no place
+    boxes: Int32Array | None = None  # (B, highest count, 4): top, left, height, width of each, cut to the image
+    patches: Int32Array | None = None  # (B, highest count): index in the bank
+    weights: Int32Array | None = None  # (B, highest count): opacity in 1/256
+    lesions: Uint8Array | None = None  # (B, H, W): 1 where a patch wrote, else 0
 
 
 @dataclass(frozen=True)
@@ -107,20 +136,31 @@ class Backend(Protocol):
     ) -> None:
         """Fill ``out`` (images, rounds, 5) with grey sum, top, left, height, width of each candidate patch."""
 
+    def pack_masks(self, masks: Uint8Array, out: PackedMasks, threads: int) -> None:
+        """Fill ``out`` from ``masks`` (B, H, W), non-zero = set."""
+
+    def cover_patches(self, bank: PatchBank, shape: Shape, feather: int, out: Uint8Array, threads: int) -> None:
+        """Fill ``out``, as long as the bank's pixels, with how much of each its patch covers: 0 nothing, 255 all.
+
+        ``shape`` is "ellipse" or "cloud"; rectangles need no such table.
+        """
+
     def paste(
         self,
         images: ImageArray,
         out: ImageArray,
-        masks: Uint8Array,
+        masks: PackedMasks,
         samples: Int64Array,
         bank: PatchBank,
+        cover: Uint8Array | None,
         spec: PasteSpec,
-        counts: Int32Array,
+        record: PasteRecord,
         threads: int,
     ) -> None:
         """Copy ``images`` (B, H, W) to ``out`` (may be the same memory) and paste into the masked part.
 
-        ``counts`` (B,) receives the number of patches per image; 0 where the mask is empty.
+        ``cover`` is what :meth:`cover_patches` made, None for rectangles. ``record`` receives what was done; entries
+        of boxes, patches and weights beyond an image's count are left as they are.
         """
 
     def blur(self, images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpec, threads: int) -> None:

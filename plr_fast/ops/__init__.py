@@ -5,7 +5,17 @@ from __future__ import annotations
 from . import library  # noqa: F401 registers the operators
 from .bank import LesionBank
 from .filters import gaussian_blur, local_shuffle
+from .masks import MaskIndex, index_masks
 from .noise import perlin_noise
 from .paste import PasteInfo, paste_lesions
 
-__all__ = ["LesionBank", "PasteInfo", "gaussian_blur", "local_shuffle", "paste_lesions", "perlin_noise"]
+__all__ = [
+    "LesionBank",
+    "MaskIndex",
+    "PasteInfo",
+    "gaussian_blur",
+    "index_masks",
+    "local_shuffle",
+    "paste_lesions",
+    "perlin_noise",
+]

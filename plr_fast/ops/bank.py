@@ -14,7 +14,7 @@ import numpy as np
 
 from .._version import __version__
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import PatchBank, Uint8Array
+from ..backends.specs import PatchBank, Shape, Uint8Array
 from ..errors import DataError
 from ..files import atomic_path
 from .arguments import integer, pair, require_memory, seed_value
@@ -22,6 +22,7 @@ from .noise import cell_count, octave_settings, perlin_noise
 
 FORMAT_VERSION = 1
 LARGEST_PATCH = 2048  # the sum of its grey fits 32 bits
+_COVERS_KEPT = 4
 _CHUNK_BYTES = 32 * 2**20  # noise images held at a time
 _FIRST_ROUNDS = 24  # candidates per wanted patch, spread over the images, before the first look at the acceptance
 
@@ -52,6 +53,7 @@ class LesionBank(Sequence[Uint8Array]):
     def __init__(self, packed: PatchBank, settings: BankSettings) -> None:
         self.packed = packed
         self.settings = settings
+        self._covers: dict[tuple[Shape, int], Uint8Array] = {}
 
     @classmethod
     def generate(
@@ -138,6 +140,21 @@ class LesionBank(Sequence[Uint8Array]):
 
     def __repr__(self) -> str:
         return f"LesionBank({len(self)} patches, {self.settings})"
+
+    def cover(self, shape: Shape, feather: int = 0) -> Uint8Array:
+        """Return how much of each of its pixels a patch covers in that shape, uint8, packed like the patches.
+
+        0 is nothing, 255 all of it; "rectangle" covers everything. The formula is in ``csrc/core/lesions.h``. The
+        last few tables are kept.
+        """
+        key = (shape, 0 if shape == "cloud" else feather)
+        if key not in self._covers:
+            table = np.full_like(self.packed.pixels, 255)
+            if shape != "rectangle":
+                active_backend().cover_patches(self.packed, shape, feather, table, get_num_threads())
+            self._covers = dict([*self._covers.items(), (key, table)][-_COVERS_KEPT:])
+            return table
+        return self._covers[key]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the bank to ``path`` (.npz, no pickle), atomically.

@@ -52,6 +52,7 @@ class _TensorBank(LesionBank):
 
     def __init__(self, *packed: torch.Tensor) -> None:
         self.packed = PatchBank(*(part.numpy() for part in packed))
+        self._covers = {}
         if not is_sound(self.packed):
             raise ValueError("pixels, offsets, heights and widths do not make a lesion bank")
 
@@ -61,7 +62,7 @@ def _noise(shape: Sequence[int], **settings: Any) -> Any:
 
 
 def _paste(images: torch.Tensor, masks: torch.Tensor, *bank: torch.Tensor, **settings: Any) -> Any:
-    return paste(images, masks, _TensorBank(*bank), return_info=False, **settings)
+    return paste(images, masks, _TensorBank(*bank), return_info=False, lesion_mask=False, **settings)
 
 
 def _new(shape: Sequence[int], *, dtype: torch.dtype, **_settings: Any) -> torch.Tensor:
@@ -82,7 +83,7 @@ _define(
 _define(
     "paste_lesions",
     "Tensor images, Tensor masks, Tensor pixels, Tensor offsets, Tensor heights, Tensor widths, *, int[] count, "
-    f"str blend, float[] alpha, int feather, {_SAMPLES}, bool check",
+    f"str blend, float[] alpha, int feather, str shape, str inside, {_SAMPLES}, bool check",
     _paste,
     _like_images,
 )

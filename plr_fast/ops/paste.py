@@ -9,85 +9,115 @@ from typing import Literal, cast, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import Blend, Int32Array, PasteSpec, Uint8Array
+from ..backends.specs import Blend, Float32Array, Int32Array, PasteRecord, PasteSpec, Shape, Uint8Array
 from ..errors import EmptyMaskWarning
 from . import tracing
 from .arguments import (
+    Array,
+    Batch,
     Images,
     choice,
+    cpu_array,
     image_batch,
     integer,
     mask_batch,
     number,
     output_for,
     pair,
+    planes,
+    require_memory,
     sample_ids,
     seed_value,
 )
 from .bank import LesionBank
+from .masks import MaskIndex, pack
+
+Inside = Literal["centre", "patch"]
 
 
 @dataclass(frozen=True)
 class PasteInfo:
-    """What :func:`paste_lesions` did, per image."""
+    """What :func:`paste_lesions` did, for each image. M is the upper end of ``count``; places not used hold 0.
+
+    A patch's box is the part of it that lies in the image; pixels of it outside the lung, or outside its shape, are
+    not changed. ``boxes[i, : counts[i]]`` are those of image i, in the order of pasting: later ones lie over earlier.
+    """
 
     counts: np.ndarray  # int32 (B,): patches pasted
     empty: np.ndarray  # bool (B,): the mask had no pixel, the image is unchanged
+    skipped: np.ndarray  # int32 (B,): patches left out because they fit nowhere (inside="patch")
+    boxes: np.ndarray  # int32 (B, M, 4): top, left, height, width
+    patches: np.ndarray  # int32 (B, M): index in the bank
+    opacity: np.ndarray  # float32 (B, M): what alpha was for the patch; 1 for blends that have none
+    lesion_mask: torch.Tensor | np.ndarray | None = None  # bool, like the images: pixels that a patch wrote to
+
+    def corners(self, image: int) -> Float32Array:
+        """Return the boxes of one image as detectors take them: float32 (n, 4), left, top, right, bottom (exclusive)."""
+        top, left, height, width = self.boxes[image, : self.counts[image]].T
+        return np.stack([left, top, left + width, top + height], axis=1).astype(np.float32)
 
 
 @overload
 def paste_lesions(
     images: Images,
-    masks: torch.Tensor | np.ndarray,
+    masks: torch.Tensor | np.ndarray | MaskIndex,
     bank: LesionBank,
     *,
     count: int | tuple[int, int] = ...,
     blend: Blend = ...,
     alpha: float | tuple[float, float] = ...,
     feather: int = ...,
+    shape: Shape = ...,
+    inside: Inside = ...,
     seed: int = ...,
     samples: Iterable[int] | torch.Tensor | None = ...,
     out: Images | None = ...,
     check: bool = ...,
     return_info: Literal[False] = ...,
+    lesion_mask: bool | torch.Tensor | np.ndarray = ...,
 ) -> Images: ...
 
 
 @overload
 def paste_lesions(
     images: Images,
-    masks: torch.Tensor | np.ndarray,
+    masks: torch.Tensor | np.ndarray | MaskIndex,
     bank: LesionBank,
     *,
     count: int | tuple[int, int] = ...,
     blend: Blend = ...,
     alpha: float | tuple[float, float] = ...,
     feather: int = ...,
+    shape: Shape = ...,
+    inside: Inside = ...,
     seed: int = ...,
     samples: Iterable[int] | torch.Tensor | None = ...,
     out: Images | None = ...,
     check: bool = ...,
     return_info: Literal[True],
+    lesion_mask: bool | torch.Tensor | np.ndarray = ...,
 ) -> tuple[Images, PasteInfo]: ...
 
 
 def paste_lesions(
     images: Images,
-    masks: torch.Tensor | np.ndarray,
+    masks: torch.Tensor | np.ndarray | MaskIndex,
     bank: LesionBank,
     *,
     count: int | tuple[int, int] = 30,
     blend: Blend = "replace",
     alpha: float | tuple[float, float] = 1.0,
     feather: int = 0,
+    shape: Shape = "rectangle",
+    inside: Inside = "centre",
     seed: int = 0,
     samples: Iterable[int] | torch.Tensor | None = None,
     out: Images | None = None,
     check: bool = True,
     return_info: bool = False,
+    lesion_mask: bool | torch.Tensor | np.ndarray = False,
 ) -> Images | tuple[Images, PasteInfo]:
     """Paste patches of ``bank`` at random places of each image's lung mask; only lung pixels change.
 
@@ -96,53 +126,67 @@ def paste_lesions(
 
     Args:
         images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch or NumPy, on the CPU.
-        masks: bool or uint8 (non-zero = lung), the same shape up to the channel axis.
+        masks: bool or uint8 (non-zero = lung), the same shape up to the channel axis; or what
+            :func:`plr_fast.index_masks` made of them, which saves a pass over them in every call.
         bank: the patches.
         count: patches per image, or a range (low, high) with both ends included, drawn for each image.
         blend: "replace" (the paper's), "max" (the brighter of the two), "alpha" (mixed by ``alpha``) or "add" (patch
             times ``alpha`` added, held at white).
         alpha: opacity 0..1 for "alpha" and "add", or a range drawn for each patch; kept in steps of 1/256.
-        feather: pixels over which "alpha" and "add" fade in from the patch's edge.
+        feather: pixels over which "alpha" and "add" fade in from the edge of a rectangle or an ellipse.
+        shape: "rectangle" (the paper's), "ellipse" (with an edge about ``feather`` + 1 pixels wide) or "cloud" (soft
+            all over: the brighter the patch and the nearer its middle, the denser). "replace" and "max" know no
+            opacity: they take the pixels that the shape covers at least by half.
+        inside: "centre": the patch's centre is a lung pixel, the rest may hang over the lung's edge and is cut off;
+            "patch": the whole patch lies in the lung. Each such place is equally likely; patches for which there is
+            none are left out.
         seed: 0..2^64-1.
         samples: ids of the samples, one per image; default 0..B-1.
-        out: where to write, like ``images``; may be ``images`` itself.
+        out: where to write, like ``images``; may be ``images`` itself. Large batches are written past the caches.
         check: look for NaN and values outside [0, 1] in float images first (one pass over them).
-        return_info: return a :class:`PasteInfo` as well.
+        return_info: return a :class:`PasteInfo` as well: counts, boxes, bank indices, opacities.
+        lesion_mask: True: also mark the pixels that patches wrote to, in the :class:`PasteInfo`. They are those inside
+            lung and patch, even where the value came out as it was before. An array, bool or uint8 like ``images``, is
+            filled instead of a new one.
 
     Returns:
         The pseudo-lesion images, same kind, shape and dtype as ``images`` (``out`` itself if given).
 
     Raises:
         TypeError, ValueError: wrong kind, rank, dtype, device, range, or masks of another shape.
+        MemoryError: the boxes of so many patches would not fit into this machine's memory.
 
     Warns:
         EmptyMaskWarning: some masks are empty; those images are unchanged (not with ``return_info``, which tells).
     """
     run = tracing.paste_lesions if torch.compiler.is_compiling() else paste
     return run(
-        images, masks, bank, count=count, blend=blend, alpha=alpha, feather=feather, seed=seed, samples=samples,
-        out=out, check=check, return_info=return_info,
+        images, masks, bank, count=count, blend=blend, alpha=alpha, feather=feather, shape=shape, inside=inside,
+        seed=seed, samples=samples, out=out, check=check, return_info=return_info, lesion_mask=lesion_mask,
     )  # fmt: skip
 
 
 def paste(
     images: Images,
-    masks: torch.Tensor | np.ndarray,
+    masks: torch.Tensor | np.ndarray | MaskIndex,
     bank: LesionBank,
     *,
     count: object,
     blend: object,
     alpha: object,
     feather: object,
+    shape: object,
+    inside: object,
     seed: object,
     samples: object,
     out: Images | None,
     check: bool,
     return_info: bool,
+    lesion_mask: bool | torch.Tensor | np.ndarray,
 ) -> Images | tuple[Images, PasteInfo]:
     """Check the arguments of :func:`paste_lesions`, and do its work."""
     batch = image_batch(images, check=check)
-    lungs = mask_batch(masks, batch.array.shape)
+    lungs = _lungs(masks, batch)
     if not isinstance(bank, LesionBank):
         raise TypeError(f"bank must be a LesionBank, not {type(bank).__name__}: make one with LesionBank.generate()")
     spec = PasteSpec(
@@ -151,32 +195,94 @@ def paste(
         blend=cast(Blend, choice(blend, "blend", ("replace", "max", "alpha", "add"))),
         weight=_weights(alpha),
         feather=integer(feather, "feather", 0, 2**15),
+        whole=choice(inside, "inside", ("centre", "patch")) == "patch",
     )
+    form = cast(Shape, choice(shape, "shape", ("rectangle", "ellipse", "cloud")))
     ids = sample_ids(samples, len(batch.array))
     target, result = output_for(batch, out)
-    if np.shares_memory(target, lungs):
+    if not isinstance(lungs, MaskIndex) and np.shares_memory(target, lungs):
         raise ValueError("out must not be the masks: they are still needed while out is written")
-    counts = np.zeros(len(batch.array), np.int32)
-    active_backend().paste(batch.array, target, lungs, ids, bank.packed, spec, counts, get_num_threads())
+    marks = _marks(lesion_mask, batch, target, return_info)
+    record = _record(len(batch.array), spec.count[1], marks, return_info)
+    index = lungs if isinstance(lungs, MaskIndex) else pack(lungs)
+    cover = None if form == "rectangle" else bank.cover(form, spec.feather)
+    active_backend().paste(
+        batch.array, target, index.packed, ids, bank.packed, cover, spec, record, get_num_threads()
+    )  # fmt: skip
+    empty = index.packed.before[:, -1] == 0
     if return_info:
-        return cast(Images, result), PasteInfo(counts, _empty(lungs, counts))
-    empty = np.flatnonzero(_empty(lungs, counts))
-    if empty.size:
-        warnings.warn(
-            f"{len(empty)} of {len(counts)} masks are empty (image {', '.join(map(str, empty[:5]))}"
-            f"{', ...' if len(empty) > 5 else ''}): these images are unchanged",
-            EmptyMaskWarning,
-            stacklevel=3,
-        )
+        return cast(Images, result), _info(record, empty, spec, batch, lesion_mask)
+    if empty.any():
+        _warn_of_empty(np.flatnonzero(empty), len(empty))
     return cast(Images, result)
 
 
-def _empty(lungs: Uint8Array, counts: Int32Array) -> NDArray[np.bool_]:
-    """Return which masks are empty; only where nothing was pasted is there a need to look."""
-    empty: NDArray[np.bool_] = np.equal(counts, 0)
-    for i in np.flatnonzero(empty):
-        empty[i] = not lungs[i].any()
-    return empty
+def _lungs(masks: Array | MaskIndex, batch: Batch) -> Uint8Array | MaskIndex:
+    shape = batch.array.shape
+    if not isinstance(masks, MaskIndex):
+        return mask_batch(masks, shape)
+    if masks.shape != shape:
+        raise ValueError(f"masks must have the shape of the images, {shape}, not {masks.shape}")
+    return masks
+
+
+def _marks(wanted: object, batch: Batch, target: np.ndarray, return_info: bool) -> Uint8Array | None:
+    """Return the array that receives the mask of changed pixels, if one is wanted."""
+    if isinstance(wanted, (bool, np.bool_)):
+        if wanted and not return_info:
+            raise ValueError("lesion_mask=True needs return_info=True, which returns it; or pass an array to fill")
+        return np.empty(batch.array.shape, np.uint8) if wanted else None
+    if not isinstance(wanted, (torch.Tensor, np.ndarray)):
+        raise TypeError(f"lesion_mask must be a bool, a torch tensor or a NumPy array, not {type(wanted).__name__}")
+    array = planes(cpu_array(wanted, "lesion_mask"), "lesion_mask")
+    if array.shape != batch.array.shape or array.dtype not in (np.bool_, np.uint8):
+        raise ValueError(
+            f"lesion_mask must have shape {batch.array.shape} like the images and be bool or uint8, "
+            f"not {array.shape} and {array.dtype}"
+        )
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        raise ValueError("lesion_mask must be contiguous and writeable")
+    if np.shares_memory(array, target) or np.shares_memory(array, batch.array):
+        raise ValueError("lesion_mask must not share memory with images or out")
+    return array.view(np.uint8)
+
+
+def _record(batch: int, most: int, marks: Uint8Array | None, details: bool) -> PasteRecord:
+    counts, skipped = np.zeros(batch, np.int32), np.zeros(batch, np.int32)
+    if not details:
+        return PasteRecord(counts, skipped, lesions=marks)
+    require_memory(batch * most * 28, f"the boxes of {most} patches in each of {batch} images")
+    boxes = np.zeros((batch, most, 4), np.int32)
+    patches, weights = np.zeros((batch, most), np.int32), np.zeros((batch, most), np.int32)
+    return PasteRecord(counts, skipped, boxes, patches, weights, marks)
+
+
+def _info(
+    record: PasteRecord, empty: np.ndarray, spec: PasteSpec, batch: Batch, lesion_mask: bool | Array
+) -> PasteInfo:
+    assert record.boxes is not None
+    assert record.patches is not None
+    assert record.weights is not None
+    if spec.blend in ("alpha", "add"):
+        opacity = record.weights.astype(np.float32) / np.float32(256)
+    else:
+        opacity = (np.arange(spec.count[1]) < record.counts[:, None]).astype(np.float32)
+    marks: Array | None = None
+    if not isinstance(lesion_mask, (bool, np.bool_)):
+        marks = lesion_mask
+    elif record.lesions is not None:
+        marks = record.lesions.view(np.bool_).reshape(batch.original.shape)
+        marks = torch.from_numpy(marks) if isinstance(batch.original, torch.Tensor) else marks
+    return PasteInfo(record.counts, empty, record.skipped, record.boxes, record.patches, opacity, marks)
+
+
+def _warn_of_empty(empty: np.ndarray, batch: int) -> None:
+    warnings.warn(
+        f"{len(empty)} of {batch} masks are empty (image {', '.join(map(str, empty[:5]))}"
+        f"{', ...' if len(empty) > 5 else ''}): these images are unchanged",
+        EmptyMaskWarning,
+        stacklevel=3,
+    )
 
 
 def _weights(alpha: object) -> tuple[int, int]:

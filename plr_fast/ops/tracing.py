@@ -23,9 +23,14 @@ def perlin_noise(shape: Any, *, cells: Any, dtype: Any, device: Any, out: Any, *
     return _call("perlin_noise", [list(shape)], out, settings)
 
 
-def paste_lesions(images: Any, masks: Any, bank: Any, *, out: Any, return_info: bool, **settings: Any) -> Any:
-    if return_info or not _can_trace(images, masks, out) or not hasattr(bank, "packed"):
-        return _untraced("paste_lesions")(images, masks, bank, out=out, return_info=return_info, **settings)
+def paste_lesions(
+    images: Any, masks: Any, bank: Any, *, out: Any, return_info: bool, lesion_mask: Any, **settings: Any
+) -> Any:
+    report = return_info or lesion_mask is not False
+    if report or not _can_trace(images, masks, out) or not hasattr(bank, "packed"):
+        return _untraced("paste_lesions")(
+            images, masks, bank, out=out, return_info=return_info, lesion_mask=lesion_mask, **settings
+        )
     packed = bank.packed
     arrays = [packed.pixels, packed.offsets, packed.heights, packed.widths]
     settings["count"] = _each(settings["count"], 2)

@@ -15,7 +15,10 @@ from .filters import blur, shuffle
 from .noise import noise
 from .paste import paste
 
-_REASON = "operations on NumPy arrays, and paste_lesions with return_info, are not part of a graph: pass torch tensors"
+_REASON = (
+    "operations on NumPy arrays, and paste_lesions with a MaskIndex or a report of what it did, are not part of a graph: "
+    "pass torch tensors"
+)
 
 
 def _outside(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..specs import ImageArray, Int32Array, Int64Array, PasteSpec, PatchBank, Uint8Array
+from ..specs import (
+    ImageArray,
+    Int32Array,
+    Int64Array,
+    PackedMasks,
+    PasteRecord,
+    PasteSpec,
+    PatchBank,
+    Shape,
+    Uint8Array,
+)
 from ..threads import for_each_range
-from .core import STREAM_CANDIDATE, STREAM_PASTE, below, fma, jit, philox, random_box
+from .core import STREAM_CANDIDATE, STREAM_PASTE, STREAM_PLACE, below, fma, jit, philox, random_box, substream
+from .masks import box_is_set, count_boxes, kth_box, kth_set_pixel, low_bits, lowest_bit, mask_window
 
 BLENDS = ("replace", "max", "alpha", "add")
 REPLACE, MAX, ALPHA, ADD = range(4)
+SHAPES = ("rectangle", "ellipse", "cloud")
+CLOUD = 2
+PLACE_TRIES = 8
 
+GREY = np.arange(256, dtype=np.uint8)
 # Grey as float32 in [0, 1], each value rounded once from float64.
 GREY_TO_FLOAT = (np.arange(256) / 255.0).astype(np.float32)
 
@@ -49,29 +64,66 @@ def candidates(
 
 
 @jit
-def kth_set_pixel(mask, before, k):
-    """Return row and column of the k-th set pixel; ``before[row]`` counts the set pixels of all earlier rows."""
-    low, high = 0, mask.shape[0] - 1
-    while low < high:
-        middle = (low + high + 1) >> 1
-        if before[middle] <= k:
-            low = middle
-        else:
-            high = middle - 1
-    left = k - before[low]
-    x = 0
-    while True:
-        if mask[low, x] != 0:
-            if left == 0:
-                return low, x
-            left -= 1
-        x += 1
+def to_edge(at, size):
+    return min(at, size - 1 - at) + 1
 
 
 @jit
-def feathered(weight, feather, y, x, height, width):
-    to_edge = min(min(y, height - 1 - y), min(x, width - 1 - x)) + 1
-    return weight if to_edge > feather else weight * to_edge // (feather + 1)
+def feathered(weight, feather, distance):
+    return weight if distance > feather else weight * distance // (feather + 1)
+
+
+@jit
+def smooth_step(t):
+    return (t * t * (768 - 2 * t)) >> 16
+
+
+@jit
+def from_middle(at, size):
+    twice = 2 * at + 1 - size
+    return twice * twice * 65536 // (size * size)
+
+
+@jit
+def edge_reach(shape, feather, height, width):
+    reach = 4 * 65536 * (feather + 1) // min(height, width)
+    return 65536 if shape == CLOUD or reach > 65536 else reach
+
+
+@jit
+def patch_cover(shape, reach, y, x, grey, low, high):
+    depth = 65536 - y - x
+    if depth <= 0:
+        return 0
+    cover = smooth_step(256 if depth >= reach else depth * 256 // reach)
+    if shape == CLOUD and high > low:
+        density = smooth_step((grey - low) * 256 // (high - low))
+        cover = (cover * density + 128) >> 8
+    return min(cover, 255)
+
+
+@jit
+def cover_rows(pixels, offsets, heights, widths, shape, feather, out, first, last):
+    for i in range(first, last):
+        start, height, width = offsets[i], np.int64(heights[i]), np.int64(widths[i])
+        patch = pixels[start : start + height * width]
+        reach = edge_reach(shape, feather, height, width)
+        low, high = np.int64(patch.min()), np.int64(patch.max())
+        for y in range(height):
+            down = from_middle(y, height)
+            for x in range(width):
+                k = y * width + x
+                across = from_middle(x, width)
+                out[start + k] = patch_cover(shape, reach, down, across, np.int64(patch[k]), low, high)
+
+
+def cover_patches(bank: PatchBank, shape: Shape, feather: int, out: Uint8Array, threads: int) -> None:
+    def work(first: int, last: int) -> None:
+        cover_rows(
+            bank.pixels, bank.offsets, bank.heights, bank.widths, SHAPES.index(shape), feather, out, first, last
+        )  # fmt: skip
+
+    for_each_range(len(bank.offsets), threads, work)
 
 
 @jit
@@ -99,77 +151,179 @@ def blended_float(mode, pixel, patch, weight):
 
 
 @jit
+def place_word(seed, sample, number, attempt):
+    """Return the word that decides another centre: try 1..7, or 8 for the choice among all places."""
+    word = attempt - 1
+    words = philox(seed, sample, substream(STREAM_PLACE, word >> 2), number)
+    lane = word & 3
+    if lane == 0:
+        return words[0]
+    if lane == 1:
+        return words[1]
+    return words[2] if lane == 2 else words[3]
+
+
+@jit
+def find_whole(seed, sample, number, bits, before, height, width, scratch_before, scratch_row, top, left):
+    """Return whether there is a place for the whole patch, and its top left corner."""
+    attempt = 1
+    while not box_is_set(bits, top, left, height, width):
+        word = place_word(seed, sample, number, attempt)
+        if attempt == PLACE_TRIES:
+            places = count_boxes(bits, height, width, scratch_before, scratch_row)
+            if places == 0:
+                return False, top, left
+            top, left = kth_box(bits, height, width, scratch_before, scratch_row, below(word, places))
+            return True, top, left
+        row, column = kth_set_pixel(bits, before, below(word, before[bits.shape[0]]))
+        top, left = row - height // 2, column - width // 2
+        attempt += 1
+    return True, top, left
+
+
+@jit
+def pixels_to_write(row, column, count, cover, at, lowest):
+    """Return which of ``count`` pixels of a row are lung and covered by at least ``lowest`` in 255ths."""
+    lung = mask_window(row, column) & low_bits(count)
+    if cover.shape[0] > 0:
+        for x in range(count):
+            if cover[at + x] < lowest:
+                lung &= ~(np.uint64(1) << np.uint64(x))
+    return lung
+
+
+@jit
+def row_weights(opacity, feather, cover, at, y, x, count, height, width, weights):
+    highest = feathered(opacity, feather, to_edge(y, height))
+    for i in range(count):
+        if cover.shape[0] > 0:
+            share = np.int64(cover[at + i])
+            weights[i] = (opacity * (share + (share >> 7)) + 128) >> 8
+        else:
+            weights[i] = min(highest, feathered(opacity, feather, to_edge(x + i, width)))
+
+
+@jit
+def blend_run(mode, grey, pixels, at, weights, line, column, start, end):
+    """Blend pixels start..end - 1 of the row of a patch at ``pixels[at]`` into ``line``, where it begins at ``column``."""
+    if mode == REPLACE:
+        for x in range(start, end):
+            line[column + x] = grey[pixels[at + x]]
+    elif line.itemsize == 4:
+        for x in range(start, end):
+            pixel, patch = np.float32(line[column + x]), np.float32(grey[pixels[at + x]])
+            line[column + x] = blended_float(mode, pixel, patch, weights[x])
+    else:
+        for x in range(start, end):
+            line[column + x] = blended_u8(mode, np.int64(line[column + x]), np.int64(pixels[at + x]), weights[x])
+
+
+@jit
 def paste_images(
     images,
-    masks,
+    bits,
+    before,
     samples,
     pixels,
     offsets,
     heights,
     widths,
+    cover,
     seed,
     count,
     mode,
     weight,
     feather,
+    whole,
     grey,
     counts,
+    skipped,
+    boxes,
+    patches,
+    opacities,
+    lesions,
     first,
     last,
 ):
-    """Paste into ``images[first:last]`` in place. ``grey`` maps bytes to float32, or is empty for uint8 images."""
+    """Paste into ``images[first:last]`` in place. ``grey`` maps bytes to pixels; arrays not wanted are empty."""
     rows, columns = images.shape[1:]
-    before = np.empty(rows, np.int64)
+    scratch_before, scratch_row = np.empty(rows + 1, np.uint32), np.empty(bits.shape[2], np.uint64)
+    weights = np.empty(64, np.int64)
+    lowest = 1 if mode in (ALPHA, ADD) else 128
     for n in range(first, last):
-        image, mask = images[n], masks[n]
-        lung = 0
-        for y in range(rows):
-            before[y] = lung
-            for x in range(columns):
-                lung += mask[y, x] != 0
-        counts[n] = 0
+        image, mask = images[n], bits[n]
+        counts[n] = skipped[n] = 0
+        lung = np.int64(before[n, rows])
+        if lesions.shape[0] > 0:
+            lesions[n] = 0
         if lung == 0:
             continue
-        counts[n] = count[0] + below(philox(seed, samples[n], STREAM_PASTE, 0)[0], count[1] - count[0] + 1)
-        for number in range(counts[n]):
+        drawn = count[0] + below(philox(seed, samples[n], STREAM_PASTE, 0)[0], count[1] - count[0] + 1)
+        for number in range(drawn):
             words = philox(seed, samples[n], STREAM_PASTE, 1 + number)
             i = below(words[0], offsets.shape[0])
-            row, column = kth_set_pixel(mask, before, below(words[1], lung))
             opacity = weight[0] + below(words[2], weight[1] - weight[0] + 1)
-            height, width = heights[i], widths[i]
+            height, width = np.int64(heights[i]), np.int64(widths[i])
+            row, column = kth_set_pixel(mask, before[n], below(words[1], lung))
             top, left = row - height // 2, column - width // 2
-            for y in range(max(0, -top), min(height, rows - top)):
-                for x in range(max(0, -left), min(width, columns - left)):
-                    if mask[top + y, left + x] == 0:
-                        continue
-                    w = feathered(opacity, feather, y, x, height, width)
-                    patch = pixels[offsets[i] + y * width + x]
-                    pixel = image[top + y, left + x]
-                    if grey.shape[0] > 0:
-                        image[top + y, left + x] = blended_float(mode, np.float32(pixel), grey[patch], w)
-                    else:
-                        image[top + y, left + x] = blended_u8(mode, np.int64(pixel), np.int64(patch), w)
+            if whole:
+                found, top, left = find_whole(
+                    seed, samples[n], number, mask, before[n], height, width, scratch_before, scratch_row, top, left
+                )
+                if not found:
+                    skipped[n] += 1
+                    continue
+            y0, y1 = max(0, -top), min(height, rows - top)
+            x0, x1 = max(0, -left), min(width, columns - left)
+            for y in range(y0, y1):
+                for x in range(x0, x1, 64):
+                    some, at = min(64, x1 - x), offsets[i] + y * width + x
+                    written = pixels_to_write(mask[top + y], left + x, some, cover, at, lowest)
+                    if lowest == 1:
+                        row_weights(opacity, feather, cover, at, y, x, some, height, width, weights)
+                    while written != np.uint64(0):
+                        start = lowest_bit(written)
+                        end = start + lowest_bit(~(written >> np.uint64(start)))
+                        blend_run(mode, grey, pixels, at, weights, image[top + y], left + x, start, end)
+                        if lesions.shape[0] > 0:
+                            lesions[n, top + y, left + x + start : left + x + end] = 1
+                        written &= ~low_bits(end)
+            if boxes.shape[0] > 0:
+                entry = boxes[n, counts[n]]
+                entry[0], entry[1], entry[2], entry[3] = top + y0, left + x0, y1 - y0, x1 - x0
+            if patches.shape[0] > 0:
+                patches[n, counts[n]] = i
+            if opacities.shape[0] > 0:
+                opacities[n, counts[n]] = opacity
+            counts[n] += 1
 
 
 def paste(
     images: ImageArray,
     out: ImageArray,
-    masks: Uint8Array,
+    masks: PackedMasks,
     samples: Int64Array,
     bank: PatchBank,
+    cover: Uint8Array | None,
     spec: PasteSpec,
-    counts: Int32Array,
+    record: PasteRecord,
     threads: int,
 ) -> None:
-    grey = GREY_TO_FLOAT if images.dtype == np.float32 else GREY_TO_FLOAT[:0]
+    grey = GREY_TO_FLOAT if images.dtype == np.float32 else GREY
     mode = BLENDS.index(spec.blend)
+    cover = GREY[:0] if cover is None else cover
+    boxes = np.empty((0, 0, 4), np.int32) if record.boxes is None else record.boxes
+    patches = np.empty((0, 0), np.int32) if record.patches is None else record.patches
+    weights = np.empty((0, 0), np.int32) if record.weights is None else record.weights
+    lesions = np.empty((0, 0, 0), np.uint8) if record.lesions is None else record.lesions
 
     def work(first: int, last: int) -> None:
         if not np.shares_memory(out, images):
             out[first:last] = images[first:last]
         paste_images(
-            out, masks, samples, bank.pixels, bank.offsets, bank.heights, bank.widths, np.uint64(spec.seed), spec.count,
-            mode, spec.weight, spec.feather, grey, counts, first, last,
+            out, masks.bits, masks.before, samples, bank.pixels, bank.offsets, bank.heights, bank.widths, cover,
+            np.uint64(spec.seed), spec.count, mode, spec.weight, spec.feather, spec.whole, grey, record.counts,
+            record.skipped, boxes, patches, weights, lesions, first, last,
         )  # fmt: skip
 
     for_each_range(len(images), threads, work)

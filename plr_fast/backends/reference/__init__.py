@@ -8,7 +8,7 @@ rounding errors (noise: below 1e-5).
 from __future__ import annotations
 
 from .filters import blur, shuffle
-from .lesions import candidates, paste
+from .lesions import candidates, cover_patches, pack_masks, paste
 from .noise import noise
 
-__all__ = ["blur", "candidates", "noise", "paste", "shuffle"]
+__all__ = ["blur", "candidates", "cover_patches", "noise", "pack_masks", "paste", "shuffle"]

@@ -21,6 +21,8 @@ class Stream(IntEnum):
     SHUFFLE_WINDOW = 6
     SHUFFLE_BLOCK = 7
     SHUFFLE_INSIDE = 8
+    PLACE = 9
+    BANK_NOISE = 10
 
 
 def philox(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
