@@ -1,215 +1,265 @@
-"""Octave noise in Numba: the scheme, letters and operation order of ``csrc/core/noise.h``."""
+"""Octave noise in Numba: the scheme, letters and operation order of ``csrc/core/noise.h``.
+
+The rows between two changes of any octave's lattice row form a band. In a band the noise is a small matrix product,
+``sum + row factors * column terms``, three terms an octave; it is made tile by tile, the sums in registers.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..specs import LATTICE_PERIOD, Int64Array, NoiseSpec
-from ..tables import Axis, amplitudes, axis_table, frequencies, gradients
+from ..specs import Int64Array, NoiseSpec
 from ..threads import for_each_range
-from .core import STREAM_LATTICE, STREAM_PERMUTATION, fisher_yates, fma, inline, jit, philox, substream
+from . import vectors as v
+from .core import fma as scalar_fma
+from .core import STREAM_LATTICE, STREAM_PERMUTATION, fisher_yates, jit, philox, substream
+from .noise_tables import NoiseTables, noise_tables
+from .vectors import LANES, TILE_COLUMNS, load, store
 
+FORMATS = ("float32", "float16", "bfloat16", "fixed", "minmax")
+FLOAT32, FLOAT16, BFLOAT16, FIXED, MINMAX = range(5)
 
-@inline
-def lerp(a, b, t):
-    return fma(t, b - a, a)
+# Rows of the scratch array that belong to one octave. E and F of the two lattice rows around the pixels take turns in
+# being the lower one; BASE is the sum of the lower E of all octaves up to this one.
+E, F, D0, D1, BASE = 0, 2, 4, 5, 6
+PER_OCTAVE = 7
+# Rows after those of all octaves: what each column has to its left and right in one lattice row, and in space the
+# parts A, B, C of one plane of the lattice.
+LEFT_X, RIGHT_X, LEFT_Y, RIGHT_Y, LEFT_Z, RIGHT_Z, A, B, C, ZERO = range(10)
+SHARED = 10
 
 
 @jit
-def row_parts(gx, gy, gz, p, column_hash, y, z, spatial, x_slot, x_d, x_dm, x_s, lattice, a, b, c):
-    """Gradients at the lattice points of one row, then A and B (and C) of every column."""
-    for i in range(column_hash.shape[0]):
-        g = p[(column_hash[i] + y) & 255]
+def spread_gradients(t, o, p, hashes, y, z, spatial, rows, shared):
+    """Give every column the gradients at the lattice points to its left and right, in one lattice row."""
+    gx, gy, gz = t.gradient[o, 0], t.gradient[o, 1], t.gradient[o, 2]
+    edge = t.x_edge[o]
+    for i in range(t.x_count[o]):
+        g = p[(hashes[i] + y) & 255]
         if spatial:
             g = p[(g + z) & 255]
-            lattice[2, i] = gz[g]
-        lattice[0, i] = gx[g]
-        lattice[1, i] = gy[g]
-    for i in range(x_slot.shape[0]):
-        k = x_slot[i]
-        a[i] = lerp(lattice[0, k] * x_d[i], lattice[0, k + 1] * x_dm[i], x_s[i])
-        b[i] = lerp(lattice[1, k], lattice[1, k + 1], x_s[i])
-    if spatial:
-        for i in range(x_slot.shape[0]):
-            k = x_slot[i]
-            c[i] = lerp(lattice[2, k], lattice[2, k + 1], x_s[i])
+        # Whole vectors, which run on into the next cell; that one overwrites them.
+        x_value, y_value, z_value = v.splat(gx[g]), v.splat(gy[g]), v.splat(gz[g])
+        for column in range(edge[i + 1], edge[i + 2], LANES):
+            store(x_value, rows, shared + LEFT_X, column)
+            store(y_value, rows, shared + LEFT_Y, column)
+            if spatial:
+                store(z_value, rows, shared + LEFT_Z, column)
+        for column in range(edge[i], edge[i + 1], LANES):
+            store(x_value, rows, shared + RIGHT_X, column)
+            store(y_value, rows, shared + RIGHT_Y, column)
+            if spatial:
+                store(z_value, rows, shared + RIGHT_Z, column)
 
 
 @jit
-def spatial_row(gx, gy, gz, p, column_hash, y, z0, z1, zd, zdm, zs, x_slot, x_d, x_dm, x_s, lattice, parts, e, f):
-    """E and F of one lattice row for a plane of fixed z."""
-    a1, b1, c = parts[0], parts[1], parts[2]
-    row_parts(gx, gy, gz, p, column_hash, y, z0, True, x_slot, x_d, x_dm, x_s, lattice, e, f, c)
-    for i in range(e.shape[0]):
-        e[i] = fma(zd, c[i], e[i])
-    row_parts(gx, gy, gz, p, column_hash, y, z1, True, x_slot, x_d, x_dm, x_s, lattice, a1, b1, c)
-    for i in range(e.shape[0]):
-        e[i] = lerp(e[i], fma(zdm, c[i], a1[i]), zs)
-        f[i] = lerp(f[i], b1[i], zs)
+def blend_columns(t, o, spatial, rows, shared, a, b, c):
+    """A and B (and C) of every column, into the scratch rows of these numbers."""
+    d, dm, s = 3 * o, 3 * o + 1, 3 * o + 2
+    for i in range(0, t.column.shape[1], LANES):
+        fade = load(t.column, s, i)
+        left = v.multiply(load(rows, shared + LEFT_X, i), load(t.column, d, i))
+        right = v.multiply(load(rows, shared + RIGHT_X, i), load(t.column, dm, i))
+        store(v.lerp(left, right, fade), rows, a, i)
+        store(v.lerp(load(rows, shared + LEFT_Y, i), load(rows, shared + RIGHT_Y, i), fade), rows, b, i)
+        if spatial:
+            store(v.lerp(load(rows, shared + LEFT_Z, i), load(rows, shared + RIGHT_Z, i), fade), rows, c, i)
 
 
 @jit
-def add_octave(row, b, d0, d1, dy, v, vdy):
-    for i in range(row.shape[0]):
-        row[i] = fma(vdy, d1[i], fma(v, d0[i], fma(dy, b[i], row[i])))
+def lattice_row(t, o, p, hashes, offset, entry, plane, spatial, rows, shared, e, f):
+    """E and F of one lattice row, into the scratch rows of these numbers."""
+    y = t.y_lattice[o, entry] + offset[1]
+    if not spatial:
+        spread_gradients(t, o, p, hashes, y, 0, False, rows, shared)
+        blend_columns(t, o, False, rows, shared, e, f, 0)
+        return
+    slot = t.z_slot[o, plane]
+    d, dm, s = v.splat(t.plane[3 * o, plane]), v.splat(t.plane[3 * o + 1, plane]), v.splat(t.plane[3 * o + 2, plane])
+    a, b, c = shared + A, shared + B, shared + C
+    spread_gradients(t, o, p, hashes, y, t.z_lattice[o, slot] + offset[2], True, rows, shared)
+    blend_columns(t, o, True, rows, shared, e, f, c)
+    for i in range(0, t.column.shape[1], LANES):
+        store(v.fma(d, load(rows, c, i), load(rows, e, i)), rows, e, i)
+    spread_gradients(t, o, p, hashes, y, t.z_lattice[o, slot + 1] + offset[2], True, rows, shared)
+    blend_columns(t, o, True, rows, shared, a, b, c)
+    for i in range(0, t.column.shape[1], LANES):
+        after = v.fma(dm, load(rows, c, i), load(rows, a, i))
+        store(v.lerp(load(rows, e, i), after, s), rows, e, i)
+        store(v.lerp(load(rows, f, i), load(rows, b, i), s), rows, f, i)
 
 
 @jit
-def noise_sample(seed, sample, spatial, out, gradient, z_int, z_float, y_int, y_float, x_int, x_float, counts):
-    """Fill ``out`` (D, H, W) float32. Tables as :func:`stack` makes them; ``counts``: lattice sizes along x."""
-    octaves = gradient.shape[0]
-    depth, height, width = out.shape
-    longest = x_int.shape[2]
-    p = np.arange(256).astype(np.int32)
-    fisher_yates(seed, sample, STREAM_PERMUTATION, p, 256)
-    column_hash = np.empty((octaves, longest), np.int32)
-    offset_y = np.empty(octaves, np.int32)
-    offset_z = np.empty(octaves, np.int32)
-    for o in range(octaves):
-        words = philox(seed, sample, substream(STREAM_LATTICE, o), 0)
-        offset_x = np.int32(words[0] & np.uint64(255))
-        offset_y[o] = np.int32(words[1] & np.uint64(255))
-        offset_z[o] = np.int32(words[2] & np.uint64(255))
-        for i in range(counts[o]):
-            column_hash[o, i] = p[(x_int[o, 1, i] + offset_x) & 255]
+def differences(t, o, lower, rows):
+    """D0 and D1 of one octave from the two lattice rows."""
+    own = PER_OCTAVE * o
+    e0, e1, f0, f1 = own + E + lower, own + E + 1 - lower, own + F + lower, own + F + 1 - lower
+    for i in range(0, t.column.shape[1], LANES):
+        upper = load(rows, f1, i)
+        store(v.subtract(v.subtract(load(rows, e1, i), upper), load(rows, e0, i)), rows, own + D0, i)
+        store(v.subtract(upper, load(rows, f0, i)), rows, own + D1, i)
 
-    # rows[o, 0 or 1]: E and F of the two lattice rows around the pixels; lower[o] says which one is below.
-    rows = np.empty((octaves, 2, 2, width), np.float32)
-    d0 = np.empty((octaves, width), np.float32)
-    d1 = np.empty((octaves, width), np.float32)
-    base = np.empty(width, np.float32)
-    lattice = np.empty((3, longest), np.float32)
-    parts = np.empty((3, width), np.float32)
-    lower = np.empty(octaves, np.int64)
-    slot = np.empty(octaves, np.int64)
-    for plane in range(depth):
-        slot[:] = -1
-        for y in range(height):
-            changed = False
+
+@jit
+def add_base(t, o, lower, rows, before):
+    """The sum of the lower E up to this octave; the scratch row ``before`` has that of the octaves before."""
+    own = PER_OCTAVE * o
+    for i in range(0, t.column.shape[1], LANES):
+        store(v.add(load(rows, before, i), load(rows, own + E + lower, i)), rows, own + BASE, i)
+
+
+def block_of(count):
+    """Make the kernel that writes ``count`` rows of a band; it stays in registers with all its columns of one tile."""
+
+    @jit
+    def block(t, lower, rows, first, form, out, width):
+        octaves = lower.shape[0]
+        for start in range(0, width, TILE_COLUMNS):
+            column = min(start, width - TILE_COLUMNS)  # the last tile may overlap the one before
+            tile = v.tile_of(count, rows, PER_OCTAVE * (octaves - 1) + BASE, column)
             for o in range(octaves):
-                now = y_int[o, 0, y]
-                if now == slot[o]:
-                    continue
+                own = PER_OCTAVE * o
+                tile = v.add_product(tile, t.row, 3 * o, first, rows, own + F + lower[o], column)
+                tile = v.add_product(tile, t.row, 3 * o + 1, first, rows, own + D0, column)
+                tile = v.add_product(tile, t.row, 3 * o + 2, first, rows, own + D1, column)
+            if form == FLOAT16:
+                v.store_float16(tile, out, first, column)
+            elif form == BFLOAT16:
+                v.store_bfloat16(tile, out, first, column)
+            elif form == FIXED:
+                v.store_grey(tile, out, first, column)
+            else:
+                v.store_float32(tile, out, first, column)
+
+    return block
+
+
+BLOCK_ROWS = 4
+four_rows = block_of(BLOCK_ROWS)
+one_row = block_of(1)
+
+
+@jit
+def band_rows(t, lower, rows, first, last, form, out, width):
+    if last - first >= BLOCK_ROWS:
+        for y in range(first, last, BLOCK_ROWS):
+            four_rows(t, lower, rows, min(y, last - BLOCK_ROWS), form, out, width)
+    else:
+        for y in range(first, last):
+            one_row(t, lower, rows, y, form, out, width)
+
+
+@jit
+def noise_plane(t, p, hashes, offsets, plane, spatial, rows, slots, lower, form, out, width):
+    """Fill ``out`` (height, bytes of a row) with one plane of a sample."""
+    octaves = lower.shape[0]
+    shared = PER_OCTAVE * octaves
+    slots[:] = -1
+    for band in range(t.band.shape[0] - 1):
+        first = t.band[band]
+        changed = False
+        for o in range(octaves):
+            own = PER_OCTAVE * o
+            slot = t.y_slot[o, first]
+            if slot != slots[o]:
                 changed = True
-                stay = slot[o] >= 0 and now == slot[o] + 1
-                if stay:
+                if slots[o] >= 0 and slot == slots[o] + 1:  # the lattice row above becomes the one below
                     lower[o] = 1 - lower[o]
                 else:
                     lower[o] = 0
-                slot[o] = now
-                x_slot, hashes = x_int[o, 0, :width], column_hash[o, : counts[o]]
-                x_d, x_dm, x_s = x_float[o, 0], x_float[o, 1], x_float[o, 2]
-                gx, gy, gz = gradient[o, 0], gradient[o, 1], gradient[o, 2]
-                for k in range(1 if stay else 0, 2):
-                    row = lower[o] if k == 0 else 1 - lower[o]
-                    line = y_int[o, 1, now + k] + offset_y[o]
-                    e, f = rows[o, row, 0], rows[o, row, 1]
-                    if spatial:
-                        z_slot = z_int[o, 0, plane]
-                        z0 = z_int[o, 1, z_slot] + offset_z[o]
-                        z1 = z_int[o, 1, z_slot + 1] + offset_z[o]
-                        zd, zdm, zs = z_float[o, 0, plane], z_float[o, 1, plane], z_float[o, 2, plane]
-                        spatial_row(gx, gy, gz, p, hashes, line, z0, z1, zd, zdm, zs, x_slot, x_d, x_dm, x_s, lattice, parts, e, f)  # fmt: skip  # noqa: E501
-                    else:
-                        row_parts(gx, gy, gz, p, hashes, line, 0, False, x_slot, x_d, x_dm, x_s, lattice, e, f, e)
-                e0, f0 = rows[o, lower[o], 0], rows[o, lower[o], 1]
-                e1, f1 = rows[o, 1 - lower[o], 0], rows[o, 1 - lower[o], 1]
-                for i in range(width):
-                    d0[o, i] = (e1[i] - f1[i]) - e0[i]
-                    d1[o, i] = f1[i] - f0[i]
+                    lattice_row(t, o, p, hashes[o], offsets[o], slot, plane, spatial, rows, shared, own + E, own + F)
+                upper = 1 - lower[o]
+                lattice_row(
+                    t, o, p, hashes[o], offsets[o], slot + 1, plane, spatial, rows, shared, own + E + upper,
+                    own + F + upper,
+                )  # fmt: skip
+                slots[o] = slot
+                differences(t, o, lower[o], rows)
             if changed:
-                for i in range(width):
-                    base[i] = rows[0, lower[0], 0, i]
-                for o in range(1, octaves):
-                    e0 = rows[o, lower[o], 0]
-                    for i in range(width):
-                        base[i] += e0[i]
-            target = out[plane, y]
-            for i in range(width):
-                target[i] = base[i]
-            for o in range(octaves):
-                dy, v, vdy = y_float[o, 0, y], y_float[o, 2, y], y_float[o, 3, y]
-                add_octave(target, rows[o, lower[o], 1], d0[o], d1[o], dy, v, vdy)
+                add_base(t, o, lower[o], rows, own - PER_OCTAVE + BASE if o > 0 else shared + ZERO)
+        band_rows(t, lower, rows, first, t.band[band + 1], form, out, width)
 
 
 @jit
-def to_grey_fixed(values, out):
-    for i in range(values.shape[0]):
-        out[i] = np.uint8(np.int32(fma(values[i], np.float32(127.5), np.float32(128.0))))
+def stretch_to_grey(values, width, out):
+    """Map the extremes of a sample, float32 (rows, padded width), to 0 and 255 of ``out`` (rows, width)."""
+    lows = values[0].copy()
+    highs = values[0].copy()
+    for y in range(values.shape[0]):
+        for x in range(width):
+            value = values[y, x]
+            lows[x] = value if value < lows[x] else lows[x]
+            highs[x] = value if value > highs[x] else highs[x]
+    low = lows[0]
+    high = highs[0]
+    for x in range(width):
+        low = min(low, lows[x])
+        high = max(high, highs[x])
+    scale = np.float32(255.0) / (high - low) if high - low > np.float32(1e-30) else np.float32(0.0)
+    offset = low if scale > 0 else np.float32(0.0)
+    for y in range(values.shape[0]):
+        for x in range(width):
+            out[y, x] = np.uint8(np.int32(scalar_fma(values[y, x] - offset, scale, np.float32(0.5))))
 
 
 @jit
-def to_grey_minmax(values, out):
-    low = values[0]
-    high = values[0]
-    for i in range(values.shape[0]):
-        low = min(low, values[i])
-        high = max(high, values[i])
-    if high - low > np.float32(1e-30):
-        scale = np.float32(255.0) / (high - low)
-        for i in range(values.shape[0]):
-            out[i] = np.uint8(np.int32(fma(values[i] - low, scale, np.float32(0.5))))
-    else:
-        out[:] = 0
-
-
-def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Round float32 to bfloat16, nearest even, as uint16."""
-    bits = values.view(np.uint32)
-    return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
-
-
-def stack(axes: list[Axis]) -> tuple[np.ndarray, np.ndarray]:
-    """Put one axis of all octaves into two arrays: int32 [octave, slot/lattice, :], float32 [octave, d/dm/s/sd, :]."""
-    pixels = axes[0].slot.size
-    longest = max(pixels, max(axis.lattice.size for axis in axes))
-    integers = np.zeros((len(axes), 2, longest), np.int32)
-    floats = np.empty((len(axes), 4, pixels), np.float32)
-    for o, axis in enumerate(axes):
-        integers[o, 0, :pixels] = axis.slot
-        integers[o, 1, : axis.lattice.size] = axis.lattice
-        floats[o] = axis.d, axis.dm, axis.s, axis.sd
-    return integers, floats
+def noise_samples(seed, samples, spatial, form, t, out):
+    """Fill ``out`` (B, D, H, bytes of a row) uint8 with samples in the format ``form``."""
+    octaves = t.x_count.shape[0]
+    depth, height, row_bytes = out.shape[1:]
+    item = 4 if form == FLOAT32 else 2 if form == FLOAT16 or form == BFLOAT16 else 1
+    width = row_bytes // item
+    tiled = max(width, TILE_COLUMNS)
+    padded = t.column.shape[1] + LANES
+    rows = np.zeros((PER_OCTAVE * octaves + SHARED, padded), np.float32)
+    rows[PER_OCTAVE * octaves + ZERO] = np.float32(-0.0)  # -0 + x is x, even for x = -0
+    hashes = np.empty((octaves, t.x_lattice.shape[1]), np.int32)
+    offsets = np.empty((octaves, 3), np.int32)
+    slots = np.empty(octaves, np.int64)
+    lower = np.empty(octaves, np.int64)
+    p = np.empty(256, np.int32)
+    # Tiles may be wider than the image, and stretching needs the sample in float32.
+    whole = np.empty((depth * height, tiled), np.float32) if form == MINMAX else np.empty((0, 0), np.float32)
+    wide = whole.view(np.uint8) if form == MINMAX else np.empty((depth * height if tiled > width else 0, tiled * item), np.uint8)
+    for n in range(samples.shape[0]):
+        for i in range(256):
+            p[i] = i
+        fisher_yates(seed, samples[n], STREAM_PERMUTATION, p, 256)
+        for o in range(octaves):
+            words = philox(seed, samples[n], substream(STREAM_LATTICE, o), 0)
+            for axis in range(3):
+                offsets[o, axis] = words[axis] & np.uint64(255)
+            for i in range(t.x_count[o]):
+                hashes[o, i] = p[(t.x_lattice[o, i] + offsets[o, 0]) & 255]
+        for plane in range(depth):
+            if form == MINMAX or tiled > width:
+                target = wide[plane * height : (plane + 1) * height]
+            else:
+                target = out[n, plane]
+            noise_plane(t, p, hashes, offsets, plane, spatial, rows, slots, lower, form, target, tiled)
+            if form != MINMAX and tiled > width:
+                out[n, plane] = target[:, :row_bytes]
+        if form == MINMAX:
+            stretch_to_grey(whole, width, out[n].reshape(depth * height, row_bytes))
 
 
 def noise(out: np.ndarray, samples: Int64Array, spec: NoiseSpec, threads: int) -> None:
-    dims = out.ndim - 1
-    shape = out.shape[1:] if dims == 3 else (1, *out.shape[1:])
     if out.size == 0:
         return
-    scales = amplitudes(spec, dims)
-    gradient = np.empty((spec.octaves, 3, LATTICE_PERIOD), np.float32)
-    for o, scale in enumerate(scales):
-        gradient[o] = gradients(dims) * scale
-    axes = [[axis_table(n, f, spec.tileable) for n, f in zip(shape, each, strict=True)] for each in frequencies(spec)]
-    z_int, z_float = stack([octave[0] for octave in axes])
-    y_int, y_float = stack([octave[1] for octave in axes])
-    x_int, x_float = stack([octave[2] for octave in axes])
-    counts = np.array([octave[2].lattice.size for octave in axes], np.int64)
-    direct = spec.format == "float32" and out[0].flags.c_contiguous
-    seed = np.uint64(spec.seed)
+    dims = out.ndim - 1
+    depth, height, width = out.shape[1:] if dims == 3 else (1, *out.shape[1:])
+    tables = noise_tables((depth, height, width), dims, spec)
+    seed, form = np.uint64(spec.seed), FORMATS.index(spec.format)
+    shape = (depth, height, width * out.itemsize)
 
     def fill(first: int, last: int) -> None:
-        scratch = np.empty(0 if direct else shape, np.float32)
+        part = out[first:last]
+        if part.flags.c_contiguous:
+            noise_samples(seed, samples[first:last], dims == 3, form, tables, part.view(np.uint8).reshape(-1, *shape))
+            return
+        scratch = np.empty((1, *out.shape[1:]), out.dtype)
         for n in range(first, last):
-            values = out[n].reshape(shape) if direct else scratch
-            noise_sample(
-                seed, samples[n], dims == 3, values, gradient, z_int, z_float, y_int, y_float, x_int, x_float, counts
-            )
-            if not direct:
-                out[n] = converted(scratch.reshape(-1), spec.format).reshape(out.shape[1:])
+            noise_samples(seed, samples[n:n + 1], dims == 3, form, tables, scratch.view(np.uint8).reshape(-1, *shape))
+            out[n] = scratch[0]
 
     for_each_range(len(samples), threads, fill)
-
-
-def converted(values: np.ndarray, form: str) -> np.ndarray:
-    """Return flat float32 ``values`` in the dtype that ``form`` names."""
-    if form == "float32":
-        return values
-    if form == "float16":
-        return values.astype(np.float16)
-    if form == "bfloat16":
-        return to_bfloat16(values)
-    grey = np.empty(values.shape, np.uint8)
-    (to_grey_minmax if form == "minmax" else to_grey_fixed)(values, grey)
-    return grey
