@@ -11,13 +11,14 @@ import numpy as np
 from ..specs import Int64Array, NoiseSpec
 from ..threads import for_each_range
 from . import vectors as v
-from .core import fma as scalar_fma
-from .core import STREAM_LATTICE, STREAM_PERMUTATION, fisher_yates, jit, philox, substream
+from .core import STREAM_LATTICE, STREAM_PERMUTATION, fisher_yates, fma, jit, philox, substream
 from .noise_tables import NoiseTables, noise_tables
 from .vectors import LANES, TILE_COLUMNS, load, store
 
 FORMATS = ("float32", "float16", "bfloat16", "fixed", "minmax")
 FLOAT32, FLOAT16, BFLOAT16, FIXED, MINMAX = range(5)
+
+SCRATCH_ITEMS = 1 << 16
 
 # Rows of the scratch array that belong to one octave. E and F of the two lattice rows around the pixels take turns in
 # being the lower one; BASE is the sum of the lower E of all octaves up to this one.
@@ -25,86 +26,101 @@ E, F, D0, D1, BASE = 0, 2, 4, 5, 6
 PER_OCTAVE = 7
 # Rows after those of all octaves: what each column has to its left and right in one lattice row, and in space the
 # parts A, B, C of one plane of the lattice.
-LEFT_X, RIGHT_X, LEFT_Y, RIGHT_Y, LEFT_Z, RIGHT_Z, A, B, C, ZERO = range(10)
-SHARED = 10
+LEFT, RIGHT, BEFORE_C, A, B, C, ZERO = 0, 3, 6, 7, 8, 9, 10
+SHARED = 11
 
 
 @jit
-def spread_gradients(t, o, p, hashes, y, z, spatial, rows, shared):
-    """Give every column the gradients at the lattice points to its left and right, in one lattice row."""
-    gx, gy, gz = t.gradient[o, 0], t.gradient[o, 1], t.gradient[o, 2]
-    edge = t.x_edge[o]
-    for i in range(t.x_count[o]):
-        g = p[(hashes[i] + y) & 255]
-        if spatial:
-            g = p[(g + z) & 255]
-        # Whole vectors, which run on into the next cell; that one overwrites them.
-        x_value, y_value, z_value = v.splat(gx[g]), v.splat(gy[g]), v.splat(gz[g])
-        for column in range(edge[i + 1], edge[i + 2], LANES):
-            store(x_value, rows, shared + LEFT_X, column)
-            store(y_value, rows, shared + LEFT_Y, column)
-            if spatial:
-                store(z_value, rows, shared + LEFT_Z, column)
-        for column in range(edge[i], edge[i + 1], LANES):
-            store(x_value, rows, shared + RIGHT_X, column)
-            store(y_value, rows, shared + RIGHT_Y, column)
-            if spatial:
-                store(z_value, rows, shared + RIGHT_Z, column)
+def hash_row(p, before, y, points, count):
+    """The next hash step of the first ``count`` lattice points: ``p[before + y]``."""
+    for i in range(count):
+        points[i] = p[(before[i] + y) & 255]
+
+
+def spread_of(lanes):
+    """Make the kernel that gives every column a component of the gradients to its left and right, in one lattice row.
+
+    Each cell is written in whole vectors of ``lanes``, which run on into the next one; that one overwrites them.
+    Cells of at most ``lanes`` columns, which are many, take a single vector and no loop.
+    """
+    single = lanes > 0
+    width = lanes if single else LANES
+
+    @jit
+    def spread(component, points, edge, count, rows, left, right):
+        for i in range(count):
+            value = component[points[i]]
+            if single:
+                v.store_repeated(width, value, rows, right, edge[i])
+                v.store_repeated(width, value, rows, left, edge[i + 1])
+            else:
+                for column in range(edge[i], edge[i + 1], width):
+                    v.store_repeated(width, value, rows, right, column)
+                for column in range(edge[i + 1], edge[i + 2], width):
+                    v.store_repeated(width, value, rows, left, column)
+
+    return spread
+
+
+spread_4, spread_8, spread_16, spread_any = (spread_of(lanes) for lanes in (4, 8, 16, 0))
 
 
 @jit
-def blend_columns(t, o, spatial, rows, shared, a, b, c):
+def spread_gradients(gradient, points, edge, count, widest, spatial, rows, shared):
+    for axis in range(3 if spatial else 2):
+        left, right = shared + LEFT + axis, shared + RIGHT + axis
+        if widest <= 4:
+            spread_4(gradient[axis], points, edge, count, rows, left, right)
+        elif widest <= 8:
+            spread_8(gradient[axis], points, edge, count, rows, left, right)
+        elif widest <= 16:
+            spread_16(gradient[axis], points, edge, count, rows, left, right)
+        else:
+            spread_any(gradient[axis], points, edge, count, rows, left, right)
+
+
+@jit
+def blend_columns(columns, o, spatial, rows, shared, a, b, c):
     """A and B (and C) of every column, into the scratch rows of these numbers."""
-    d, dm, s = 3 * o, 3 * o + 1, 3 * o + 2
-    for i in range(0, t.column.shape[1], LANES):
-        fade = load(t.column, s, i)
-        left = v.multiply(load(rows, shared + LEFT_X, i), load(t.column, d, i))
-        right = v.multiply(load(rows, shared + RIGHT_X, i), load(t.column, dm, i))
+    for i in range(0, columns.shape[1], LANES):
+        fade = load(columns, 3 * o + 2, i)
+        left = v.multiply(load(rows, shared + LEFT, i), load(columns, 3 * o, i))
+        right = v.multiply(load(rows, shared + RIGHT, i), load(columns, 3 * o + 1, i))
         store(v.lerp(left, right, fade), rows, a, i)
-        store(v.lerp(load(rows, shared + LEFT_Y, i), load(rows, shared + RIGHT_Y, i), fade), rows, b, i)
+        store(v.lerp(load(rows, shared + LEFT + 1, i), load(rows, shared + RIGHT + 1, i), fade), rows, b, i)
         if spatial:
-            store(v.lerp(load(rows, shared + LEFT_Z, i), load(rows, shared + RIGHT_Z, i), fade), rows, c, i)
+            store(v.lerp(load(rows, shared + LEFT + 2, i), load(rows, shared + RIGHT + 2, i), fade), rows, c, i)
 
 
 @jit
-def lattice_row(t, o, p, hashes, offset, entry, plane, spatial, rows, shared, e, f):
-    """E and F of one lattice row, into the scratch rows of these numbers."""
-    y = t.y_lattice[o, entry] + offset[1]
-    if not spatial:
-        spread_gradients(t, o, p, hashes, y, 0, False, rows, shared)
-        blend_columns(t, o, False, rows, shared, e, f, 0)
-        return
-    slot = t.z_slot[o, plane]
-    d, dm, s = v.splat(t.plane[3 * o, plane]), v.splat(t.plane[3 * o + 1, plane]), v.splat(t.plane[3 * o + 2, plane])
-    a, b, c = shared + A, shared + B, shared + C
-    spread_gradients(t, o, p, hashes, y, t.z_lattice[o, slot] + offset[2], True, rows, shared)
-    blend_columns(t, o, True, rows, shared, e, f, c)
-    for i in range(0, t.column.shape[1], LANES):
-        store(v.fma(d, load(rows, c, i), load(rows, e, i)), rows, e, i)
-    spread_gradients(t, o, p, hashes, y, t.z_lattice[o, slot + 1] + offset[2], True, rows, shared)
-    blend_columns(t, o, True, rows, shared, a, b, c)
-    for i in range(0, t.column.shape[1], LANES):
+def blend_planes(columns, d, dm, s, rows, shared, e, f):
+    """E and F out of A and B of the plane before, in their place, and A, B, C of the plane after."""
+    before_c, a, b, c = shared + BEFORE_C, shared + A, shared + B, shared + C
+    d, dm, s = v.splat(d), v.splat(dm), v.splat(s)
+    for i in range(0, columns.shape[1], LANES):
+        before = v.fma(d, load(rows, before_c, i), load(rows, e, i))
         after = v.fma(dm, load(rows, c, i), load(rows, a, i))
-        store(v.lerp(load(rows, e, i), after, s), rows, e, i)
+        store(v.lerp(before, after, s), rows, e, i)
         store(v.lerp(load(rows, f, i), load(rows, b, i), s), rows, f, i)
 
 
 @jit
-def differences(t, o, lower, rows):
-    """D0 and D1 of one octave from the two lattice rows."""
+def pair_rows(columns, o, lower, rows, before):
+    """D0 and D1 of two lattice rows, and the sum of the lower E; ``before``: the scratch row of that sum so far."""
     own = PER_OCTAVE * o
     e0, e1, f0, f1 = own + E + lower, own + E + 1 - lower, own + F + lower, own + F + 1 - lower
-    for i in range(0, t.column.shape[1], LANES):
-        upper = load(rows, f1, i)
-        store(v.subtract(v.subtract(load(rows, e1, i), upper), load(rows, e0, i)), rows, own + D0, i)
+    for i in range(0, columns.shape[1], LANES):
+        low, upper = load(rows, e0, i), load(rows, f1, i)
+        store(v.subtract(v.subtract(load(rows, e1, i), upper), low), rows, own + D0, i)
         store(v.subtract(upper, load(rows, f0, i)), rows, own + D1, i)
+        store(v.add(load(rows, before, i), low), rows, own + BASE, i)
 
 
 @jit
-def add_base(t, o, lower, rows, before):
-    """The sum of the lower E up to this octave; the scratch row ``before`` has that of the octaves before."""
+def add_base(columns, o, lower, rows, before):
+    """The sum of the lower E alone, where the octave stayed in its lattice row and an earlier one did not."""
     own = PER_OCTAVE * o
-    for i in range(0, t.column.shape[1], LANES):
+    for i in range(0, columns.shape[1], LANES):
         store(v.add(load(rows, before, i), load(rows, own + E + lower, i)), rows, own + BASE, i)
 
 
@@ -112,16 +128,16 @@ def block_of(count):
     """Make the kernel that writes ``count`` rows of a band; it stays in registers with all its columns of one tile."""
 
     @jit
-    def block(t, lower, rows, first, form, out, width):
+    def block(factors, lower, rows, first, form, out, width):
         octaves = lower.shape[0]
         for start in range(0, width, TILE_COLUMNS):
             column = min(start, width - TILE_COLUMNS)  # the last tile may overlap the one before
             tile = v.tile_of(count, rows, PER_OCTAVE * (octaves - 1) + BASE, column)
             for o in range(octaves):
                 own = PER_OCTAVE * o
-                tile = v.add_product(tile, t.row, 3 * o, first, rows, own + F + lower[o], column)
-                tile = v.add_product(tile, t.row, 3 * o + 1, first, rows, own + D0, column)
-                tile = v.add_product(tile, t.row, 3 * o + 2, first, rows, own + D1, column)
+                tile = v.add_product(tile, factors, 3 * o, first, rows, own + F + lower[o], column)
+                tile = v.add_product(tile, factors, 3 * o + 1, first, rows, own + D0, column)
+                tile = v.add_product(tile, factors, 3 * o + 2, first, rows, own + D1, column)
             if form == FLOAT16:
                 v.store_float16(tile, out, first, column)
             elif form == BFLOAT16:
@@ -140,87 +156,101 @@ one_row = block_of(1)
 
 
 @jit
-def band_rows(t, lower, rows, first, last, form, out, width):
+def band_rows(factors, lower, rows, first, last, form, out, width):
     if last - first >= BLOCK_ROWS:
         for y in range(first, last, BLOCK_ROWS):
-            four_rows(t, lower, rows, min(y, last - BLOCK_ROWS), form, out, width)
+            four_rows(factors, lower, rows, min(y, last - BLOCK_ROWS), form, out, width)
     else:
         for y in range(first, last):
-            one_row(t, lower, rows, y, form, out, width)
+            one_row(factors, lower, rows, y, form, out, width)
 
 
 @jit
-def noise_plane(t, p, hashes, offsets, plane, spatial, rows, slots, lower, form, out, width):
+def noise_plane(t, p, hashes, offsets, plane, spatial, rows, points, slots, lower, form, out, width):
     """Fill ``out`` (height, bytes of a row) with one plane of a sample."""
+    gradient, edge, columns, factors, bands = t.gradient, t.x_edge, t.column, t.row, t.band
+    counts, widest = t.x_count, t.x_widest
+    y_slot, y_lattice, z_slot, z_lattice, z = t.y_slot, t.y_lattice, t.z_slot, t.z_lattice, t.plane
     octaves = lower.shape[0]
     shared = PER_OCTAVE * octaves
     slots[:] = -1
-    for band in range(t.band.shape[0] - 1):
-        first = t.band[band]
+    for band in range(bands.shape[0] - 1):
+        first = bands[band]
         changed = False
+        before = shared + ZERO
         for o in range(octaves):
             own = PER_OCTAVE * o
-            slot = t.y_slot[o, first]
+            slot = y_slot[o, first]
             if slot != slots[o]:
                 changed = True
-                if slots[o] >= 0 and slot == slots[o] + 1:  # the lattice row above becomes the one below
-                    lower[o] = 1 - lower[o]
-                else:
-                    lower[o] = 0
-                    lattice_row(t, o, p, hashes[o], offsets[o], slot, plane, spatial, rows, shared, own + E, own + F)
-                upper = 1 - lower[o]
-                lattice_row(
-                    t, o, p, hashes[o], offsets[o], slot + 1, plane, spatial, rows, shared, own + E + upper,
-                    own + F + upper,
-                )  # fmt: skip
+                stay = slots[o] >= 0 and slot == slots[o] + 1  # the lattice row above becomes the one below
+                lower[o] = 1 - lower[o] if stay else 0
                 slots[o] = slot
-                differences(t, o, lower[o], rows)
-            if changed:
-                add_base(t, o, lower[o], rows, own - PER_OCTAVE + BASE if o > 0 else shared + ZERO)
-        band_rows(t, lower, rows, first, t.band[band + 1], form, out, width)
+                n, cell = counts[o], widest[o]
+                for k in range(1 if stay else 0, 2):
+                    e, f = own + E + (lower[o] ^ k), own + F + (lower[o] ^ k)
+                    hash_row(p, hashes[o], y_lattice[o, slot + k] + offsets[o, 1], points[0], n)
+                    if not spatial:
+                        spread_gradients(gradient[o], points[0], edge[o], n, cell, False, rows, shared)
+                        blend_columns(columns, o, False, rows, shared, e, f, 0)
+                        continue
+                    entry = z_slot[o, plane]
+                    hash_row(p, points[0], z_lattice[o, entry] + offsets[o, 2], points[1], n)
+                    spread_gradients(gradient[o], points[1], edge[o], n, cell, True, rows, shared)
+                    blend_columns(columns, o, True, rows, shared, e, f, shared + BEFORE_C)
+                    hash_row(p, points[0], z_lattice[o, entry + 1] + offsets[o, 2], points[1], n)
+                    spread_gradients(gradient[o], points[1], edge[o], n, cell, True, rows, shared)
+                    blend_columns(columns, o, True, rows, shared, shared + A, shared + B, shared + C)
+                    blend_planes(columns, z[3 * o, plane], z[3 * o + 1, plane], z[3 * o + 2, plane], rows, shared, e, f)
+                pair_rows(columns, o, lower[o], rows, before)
+            elif changed:
+                add_base(columns, o, lower[o], rows, before)
+            before = own + BASE
+        band_rows(factors, lower, rows, first, bands[band + 1], form, out, width)
 
 
 @jit
 def stretch_to_grey(values, width, out):
-    """Map the extremes of a sample, float32 (rows, padded width), to 0 and 255 of ``out`` (rows, width)."""
-    lows = values[0].copy()
-    highs = values[0].copy()
+    """Map the extremes of the first ``width`` columns of float32 rows to 0 and 255."""
+    lows, highs = np.empty(width, np.float32), np.empty(width, np.float32)
+    for x in range(width):
+        lows[x] = highs[x] = values[0, x]
     for y in range(values.shape[0]):
         for x in range(width):
             value = values[y, x]
             lows[x] = value if value < lows[x] else lows[x]
             highs[x] = value if value > highs[x] else highs[x]
-    low = lows[0]
-    high = highs[0]
+    low, high = lows[0], highs[0]
     for x in range(width):
-        low = min(low, lows[x])
-        high = max(high, highs[x])
-    scale = np.float32(255.0) / (high - low) if high - low > np.float32(1e-30) else np.float32(0.0)
-    offset = low if scale > 0 else np.float32(0.0)
+        low = lows[x] if lows[x] < low else low
+        high = highs[x] if highs[x] > high else high
+    flat = not high - low > np.float32(1e-30)
+    scale = np.float32(0.0) if flat else np.float32(255.0) / (high - low)
+    offset = np.float32(0.0) if flat else low
     for y in range(values.shape[0]):
         for x in range(width):
-            out[y, x] = np.uint8(np.int32(scalar_fma(values[y, x] - offset, scale, np.float32(0.5))))
+            out[y, x] = np.uint8(np.int32(fma(values[y, x] - offset, scale, np.float32(0.5))))
 
 
 @jit
-def noise_samples(seed, samples, spatial, form, t, out):
-    """Fill ``out`` (B, D, H, bytes of a row) uint8 with samples in the format ``form``."""
-    octaves = t.x_count.shape[0]
-    depth, height, row_bytes = out.shape[1:]
-    item = 4 if form == FLOAT32 else 2 if form == FLOAT16 or form == BFLOAT16 else 1
-    width = row_bytes // item
+def noise_samples(seed, samples, spatial, form, t, width, out):
+    """Fill the first ``width`` columns of ``out`` (B, D * H, bytes of a row) uint8 with samples in the format ``form``.
+
+    The rows of ``out`` hold at least ``TILE_COLUMNS`` columns; what lies beyond ``width`` is undefined.
+    """
+    octaves, lattice_columns = t.x_lattice.shape
+    x_lattice, counts = t.x_lattice, t.x_count
+    depth, height = t.plane.shape[1], t.row.shape[1]
     tiled = max(width, TILE_COLUMNS)
-    padded = t.column.shape[1] + LANES
-    rows = np.zeros((PER_OCTAVE * octaves + SHARED, padded), np.float32)
+    rows = np.zeros((PER_OCTAVE * octaves + SHARED, t.column.shape[1] + LANES), np.float32)
     rows[PER_OCTAVE * octaves + ZERO] = np.float32(-0.0)  # -0 + x is x, even for x = -0
-    hashes = np.empty((octaves, t.x_lattice.shape[1]), np.int32)
-    offsets = np.empty((octaves, 3), np.int32)
+    p = np.empty(256, np.uint8)
+    hashes = np.empty((octaves, lattice_columns), np.uint8)
+    points = np.empty((2, lattice_columns), np.uint8)
+    offsets = np.empty((octaves, 3), np.int64)
     slots = np.empty(octaves, np.int64)
     lower = np.empty(octaves, np.int64)
-    p = np.empty(256, np.int32)
-    # Tiles may be wider than the image, and stretching needs the sample in float32.
-    whole = np.empty((depth * height, tiled), np.float32) if form == MINMAX else np.empty((0, 0), np.float32)
-    wide = whole.view(np.uint8) if form == MINMAX else np.empty((depth * height if tiled > width else 0, tiled * item), np.uint8)
+    whole = np.empty((depth * height if form == MINMAX else 0, tiled), np.float32)
     for n in range(samples.shape[0]):
         for i in range(256):
             p[i] = i
@@ -229,37 +259,36 @@ def noise_samples(seed, samples, spatial, form, t, out):
             words = philox(seed, samples[n], substream(STREAM_LATTICE, o), 0)
             for axis in range(3):
                 offsets[o, axis] = words[axis] & np.uint64(255)
-            for i in range(t.x_count[o]):
-                hashes[o, i] = p[(t.x_lattice[o, i] + offsets[o, 0]) & 255]
+            hash_row(p, x_lattice[o], offsets[o, 0], hashes[o], counts[o])
+        target = whole.view(np.uint8) if form == MINMAX else out[n]
         for plane in range(depth):
-            if form == MINMAX or tiled > width:
-                target = wide[plane * height : (plane + 1) * height]
-            else:
-                target = out[n, plane]
-            noise_plane(t, p, hashes, offsets, plane, spatial, rows, slots, lower, form, target, tiled)
-            if form != MINMAX and tiled > width:
-                out[n, plane] = target[:, :row_bytes]
+            part = target[plane * height : (plane + 1) * height]
+            noise_plane(t, p, hashes, offsets, plane, spatial, rows, points, slots, lower, form, part, tiled)
         if form == MINMAX:
-            stretch_to_grey(whole, width, out[n].reshape(depth * height, row_bytes))
+            stretch_to_grey(whole, width, out[n])
 
 
 def noise(out: np.ndarray, samples: Int64Array, spec: NoiseSpec, threads: int) -> None:
     if out.size == 0:
         return
-    dims = out.ndim - 1
-    depth, height, width = out.shape[1:] if dims == 3 else (1, *out.shape[1:])
-    tables = noise_tables((depth, height, width), dims, spec)
+    spatial = out.ndim == 4
+    depth, height, width = out.shape[1:] if spatial else (1, *out.shape[1:])
+    tables = noise_tables((depth, height, width), out.ndim - 1, spec)
     seed, form = np.uint64(spec.seed), FORMATS.index(spec.format)
-    shape = (depth, height, width * out.itemsize)
 
     def fill(first: int, last: int) -> None:
         part = out[first:last]
-        if part.flags.c_contiguous:
-            noise_samples(seed, samples[first:last], dims == 3, form, tables, part.view(np.uint8).reshape(-1, *shape))
+        if part.flags.c_contiguous and width >= TILE_COLUMNS:
+            rows = part.reshape(last - first, depth * height, width).view(np.uint8)
+            noise_samples(seed, samples[first:last], spatial, form, tables, width, rows)
             return
-        scratch = np.empty((1, *out.shape[1:]), out.dtype)
-        for n in range(first, last):
-            noise_samples(seed, samples[n:n + 1], dims == 3, form, tables, scratch.view(np.uint8).reshape(-1, *shape))
-            out[n] = scratch[0]
+        # Rows too narrow for a tile, or far apart: some samples at a time in memory of our own.
+        columns = max(width, TILE_COLUMNS)
+        step = min(last - first, max(1, SCRATCH_ITEMS // (depth * height * columns)))
+        scratch = np.empty((step, depth * height, columns), out.dtype)
+        for start in range(first, last, step):
+            end = min(start + step, last)
+            noise_samples(seed, samples[start:end], spatial, form, tables, width, scratch.view(np.uint8))
+            out[start:end] = scratch[: end - start, :, :width].reshape(end - start, *out.shape[1:])
 
     for_each_range(len(samples), threads, fill)

@@ -22,6 +22,7 @@ class NoiseTables(NamedTuple):
     x_lattice: Any  # (octaves, most lattice columns) int32
     x_edge: Any  # (octaves, most lattice columns + 2) int32: cell i, from lattice column i on, is edge[i + 1] : edge[i + 2]
     x_count: Any  # (octaves,) int64: lattice columns
+    x_widest: Any  # (octaves,) int64: columns of the widest cell
     column: Any  # (3 * octaves, padded width) float32: d, dm, s of each octave
     y_slot: Any  # (octaves, height) int32
     y_lattice: Any  # (octaves, most lattice rows) int32
@@ -58,6 +59,7 @@ def _noise_tables(
         x_lattice=_rows([axis.lattice for axis in x]),
         x_edge=_rows([_edges(axis) for axis in x]),
         x_count=np.array([axis.lattice.size for axis in x], np.int64),
+        x_widest=np.array([np.bincount(axis.slot).max() for axis in x], np.int64),
         column=_rows([values for axis in x for values in (axis.d, axis.dm, axis.s)], padded),
         y_slot=_rows([axis.slot for axis in y]),
         y_lattice=_rows([axis.lattice for axis in y]),

@@ -51,12 +51,14 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, row: Any, column
 
 
 def _load(builder: Any, pointer: Any) -> Any:
-    return builder.load(pointer, align=1 if False else 4)
+    return builder.load(pointer, align=4)
 
 
-def _spread(builder: Any, scalar: Any) -> Any:
-    lane = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(lane, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(_INTS, None))
+def _splat(builder: Any, scalar: Any, lanes: int = LANES) -> Any:
+    undefined = ir.Constant(ir.VectorType(ir.FloatType(), lanes), ir.Undefined)
+    zero = ir.IntType(32)(0)
+    first = builder.insert_element(undefined, scalar, zero)
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
 
 
 def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
@@ -119,17 +121,36 @@ def splat(typing_context: Any, value: Any) -> Any:  # noqa: ARG001 - as above
     """Return a vector of one float32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - as above
-        return _spread(builder, arguments[0])
+        return _splat(builder, arguments[0])
 
     return vector(types.float32), generate
 
 
 @intrinsic(prefer_literal=True)
+def store_repeated(  # noqa: PLR0913
+    typing_context: Any, lanes: Any, value: Any, array: Any, row: Any, column: Any  # noqa: ARG001 - as above
+) -> Any:
+    """Write one float32 to ``array[row, column : column + lanes]``; ``lanes`` is a constant."""
+    count = _constant_integer(lanes, "lanes")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, value, *place = arguments
+        repeated = _splat(builder, value, count)
+        builder.store(repeated, _address(context, builder, signature.args[2], *place, repeated.type), align=4)
+
+    return types.void(lanes, types.float32, array, types.intp, types.intp), generate
+
+
+def _constant_integer(kind: Any, name: str) -> int:
+    if not isinstance(kind, types.IntegerLiteral):
+        raise TypingError(f"{name} must be a constant, not {kind}")
+    return int(kind.literal_value)
+
+
+@intrinsic(prefer_literal=True)
 def tile_of(typing_context: Any, rows: Any, array: Any, row: Any, column: Any) -> Any:  # noqa: ARG001 - as above
     """Return a tile of ``rows`` (a constant) equal rows: ``array[row, column : column + TILE_COLUMNS]``."""
-    if not isinstance(rows, types.IntegerLiteral):
-        raise TypingError("the rows of a tile must be a constant")
-    kind = types.UniTuple(vector, rows.literal_value * TILE_VECTORS)
+    kind = types.UniTuple(vector, _constant_integer(rows, "rows") * TILE_VECTORS)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _address(context, builder, signature.args[1], *arguments[1:], _FLOATS)
@@ -154,7 +175,7 @@ def add_product(  # noqa: ARG001, PLR0913
         index = [ir.Constant(ir.IntType(64), i) for i in range(len(sums))]
         columns = [_load(builder, builder.gep(pointer, [index[i]])) for i in range(TILE_VECTORS)]
         for r in range(len(sums) // TILE_VECTORS):
-            factor = _spread(builder, builder.load(builder.gep(scalar, [index[r]])))
+            factor = _splat(builder, builder.load(builder.gep(scalar, [index[r]])))
             for i in range(TILE_VECTORS):
                 place = r * TILE_VECTORS + i
                 sums[place] = _fma(builder, factor, columns[i], sums[place])
