@@ -31,10 +31,10 @@ SHARED = 11
 
 
 @jit
-def hash_row(p, before, y, points, count):
+def hash_row(p, before, from_row, y, points, to_row, count):
     """The next hash step of the first ``count`` lattice points: ``p[before + y]``."""
     for i in range(count):
-        points[i] = p[(before[i] + y) & 255]
+        points[to_row, i] = p[(before[from_row, i] + y) & 255]
 
 
 def spread_of(lanes):
@@ -47,16 +47,16 @@ def spread_of(lanes):
     width = lanes if single else LANES
 
     @jit
-    def spread(component, points, edge, count, rows, left, right):
+    def spread(gradient, o, axis, points, edge, count, rows, left, right):
         for i in range(count):
-            value = component[points[i]]
+            value = gradient[o, axis, points[1, i]]
             if single:
-                v.store_repeated(width, value, rows, right, edge[i])
-                v.store_repeated(width, value, rows, left, edge[i + 1])
+                v.store_repeated(width, value, rows, right, edge[o, i])
+                v.store_repeated(width, value, rows, left, edge[o, i + 1])
             else:
-                for column in range(edge[i], edge[i + 1], width):
+                for column in range(edge[o, i], edge[o, i + 1], width):
                     v.store_repeated(width, value, rows, right, column)
-                for column in range(edge[i + 1], edge[i + 2], width):
+                for column in range(edge[o, i + 1], edge[o, i + 2], width):
                     v.store_repeated(width, value, rows, left, column)
 
     return spread
@@ -66,17 +66,17 @@ spread_4, spread_8, spread_16, spread_any = (spread_of(lanes) for lanes in (4, 8
 
 
 @jit
-def spread_gradients(gradient, points, edge, count, widest, spatial, rows, shared):
+def spread_gradients(gradient, o, points, edge, count, widest, spatial, rows, shared):
     for axis in range(3 if spatial else 2):
         left, right = shared + LEFT + axis, shared + RIGHT + axis
         if widest <= 4:
-            spread_4(gradient[axis], points, edge, count, rows, left, right)
+            spread_4(gradient, o, axis, points, edge, count, rows, left, right)
         elif widest <= 8:
-            spread_8(gradient[axis], points, edge, count, rows, left, right)
+            spread_8(gradient, o, axis, points, edge, count, rows, left, right)
         elif widest <= 16:
-            spread_16(gradient[axis], points, edge, count, rows, left, right)
+            spread_16(gradient, o, axis, points, edge, count, rows, left, right)
         else:
-            spread_any(gradient[axis], points, edge, count, rows, left, right)
+            spread_any(gradient, o, axis, points, edge, count, rows, left, right)
 
 
 @jit
@@ -157,7 +157,8 @@ one_row = block_of(1)
 
 @jit
 def band_rows(factors, lower, rows, first, last, form, out, width):
-    if last - first >= BLOCK_ROWS:
+    # A single octave waits for memory alone, which likes whole rows one after the other.
+    if last - first >= BLOCK_ROWS and lower.shape[0] > 1:
         for y in range(first, last, BLOCK_ROWS):
             four_rows(factors, lower, rows, min(y, last - BLOCK_ROWS), form, out, width)
     else:
@@ -189,17 +190,19 @@ def noise_plane(t, p, hashes, offsets, plane, spatial, rows, points, slots, lowe
                 n, cell = counts[o], widest[o]
                 for k in range(1 if stay else 0, 2):
                     e, f = own + E + (lower[o] ^ k), own + F + (lower[o] ^ k)
-                    hash_row(p, hashes[o], y_lattice[o, slot + k] + offsets[o, 1], points[0], n)
+                    y = y_lattice[o, slot + k] + offsets[o, 1]
                     if not spatial:
-                        spread_gradients(gradient[o], points[0], edge[o], n, cell, False, rows, shared)
+                        hash_row(p, hashes, o, y, points, 1, n)
+                        spread_gradients(gradient, o, points, edge, n, cell, False, rows, shared)
                         blend_columns(columns, o, False, rows, shared, e, f, 0)
                         continue
                     entry = z_slot[o, plane]
-                    hash_row(p, points[0], z_lattice[o, entry] + offsets[o, 2], points[1], n)
-                    spread_gradients(gradient[o], points[1], edge[o], n, cell, True, rows, shared)
+                    hash_row(p, hashes, o, y, points, 0, n)
+                    hash_row(p, points, 0, z_lattice[o, entry] + offsets[o, 2], points, 1, n)
+                    spread_gradients(gradient, o, points, edge, n, cell, True, rows, shared)
                     blend_columns(columns, o, True, rows, shared, e, f, shared + BEFORE_C)
-                    hash_row(p, points[0], z_lattice[o, entry + 1] + offsets[o, 2], points[1], n)
-                    spread_gradients(gradient[o], points[1], edge[o], n, cell, True, rows, shared)
+                    hash_row(p, points, 0, z_lattice[o, entry + 1] + offsets[o, 2], points, 1, n)
+                    spread_gradients(gradient, o, points, edge, n, cell, True, rows, shared)
                     blend_columns(columns, o, True, rows, shared, shared + A, shared + B, shared + C)
                     blend_planes(columns, z[3 * o, plane], z[3 * o + 1, plane], z[3 * o + 2, plane], rows, shared, e, f)
                 pair_rows(columns, o, lower[o], rows, before)
@@ -233,6 +236,14 @@ def stretch_to_grey(values, width, out):
 
 
 @jit
+def scratch_rows(count, columns):
+    """Return float32 rows that begin at cache lines: vectors across two lines cost twice."""
+    buffer = np.zeros(count * columns + LANES, np.float32)
+    start = -(buffer.ctypes.data >> 2) & (LANES - 1)
+    return buffer[start : start + count * columns].reshape((count, columns))
+
+
+@jit
 def noise_samples(seed, samples, spatial, form, t, width, out):
     """Fill the first ``width`` columns of ``out`` (B, D * H, bytes of a row) uint8 with samples in the format ``form``.
 
@@ -242,7 +253,7 @@ def noise_samples(seed, samples, spatial, form, t, width, out):
     x_lattice, counts = t.x_lattice, t.x_count
     depth, height = t.plane.shape[1], t.row.shape[1]
     tiled = max(width, TILE_COLUMNS)
-    rows = np.zeros((PER_OCTAVE * octaves + SHARED, t.column.shape[1] + LANES), np.float32)
+    rows = scratch_rows(PER_OCTAVE * octaves + SHARED, t.column.shape[1] + LANES)
     rows[PER_OCTAVE * octaves + ZERO] = np.float32(-0.0)  # -0 + x is x, even for x = -0
     p = np.empty(256, np.uint8)
     hashes = np.empty((octaves, lattice_columns), np.uint8)
@@ -259,7 +270,7 @@ def noise_samples(seed, samples, spatial, form, t, width, out):
             words = philox(seed, samples[n], substream(STREAM_LATTICE, o), 0)
             for axis in range(3):
                 offsets[o, axis] = words[axis] & np.uint64(255)
-            hash_row(p, x_lattice[o], offsets[o, 0], hashes[o], counts[o])
+            hash_row(p, x_lattice, o, offsets[o, 0], hashes, o, counts[o])
         target = whole.view(np.uint8) if form == MINMAX else out[n]
         for plane in range(depth):
             part = target[plane * height : (plane + 1) * height]

@@ -60,7 +60,7 @@ def _noise_tables(
         x_edge=_rows([_edges(axis) for axis in x]),
         x_count=np.array([axis.lattice.size for axis in x], np.int64),
         x_widest=np.array([np.bincount(axis.slot).max() for axis in x], np.int64),
-        column=_rows([values for axis in x for values in (axis.d, axis.dm, axis.s)], padded),
+        column=_aligned(_rows([values for axis in x for values in (axis.d, axis.dm, axis.s)], padded)),
         y_slot=_rows([axis.slot for axis in y]),
         y_lattice=_rows([axis.lattice for axis in y]),
         row=_rows([values for axis in y for values in (axis.d, axis.s, axis.sd)]),
@@ -80,6 +80,16 @@ def _rows(values: list[Any], width: int = 0) -> Any:
     result = np.zeros((len(values), width), values[0].dtype)
     for row, each in zip(result, values, strict=True):
         row[: each.size] = each
+    return result
+
+
+def _aligned(values: Any) -> Any:
+    """Copy a float32 array to the start of a cache line."""
+    line = LANES
+    memory = np.empty(values.size + line, np.float32)
+    start = -(memory.ctypes.data // memory.itemsize) % line
+    result = memory[start : start + values.size].reshape(values.shape)
+    result[:] = values
     return result
 
 
