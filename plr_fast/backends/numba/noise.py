@@ -156,17 +156,6 @@ one_row = block_of(1)
 
 
 @jit
-def band_rows(factors, lower, rows, first, last, form, out, width):
-    # A single octave waits for memory alone, which likes whole rows one after the other.
-    if last - first >= BLOCK_ROWS and lower.shape[0] > 1:
-        for y in range(first, last, BLOCK_ROWS):
-            four_rows(factors, lower, rows, min(y, last - BLOCK_ROWS), form, out, width)
-    else:
-        for y in range(first, last):
-            one_row(factors, lower, rows, y, form, out, width)
-
-
-@jit
 def noise_plane(t, p, hashes, offsets, plane, spatial, rows, points, slots, lower, form, out, width):
     """Fill ``out`` (height, bytes of a row) with one plane of a sample."""
     gradient, edge, columns, factors, bands = t.gradient, t.x_edge, t.column, t.row, t.band
@@ -209,7 +198,14 @@ def noise_plane(t, p, hashes, offsets, plane, spatial, rows, points, slots, lowe
             elif changed:
                 add_base(columns, o, lower[o], rows, before)
             before = own + BASE
-        band_rows(factors, lower, rows, first, bands[band + 1], form, out, width)
+        last = bands[band + 1]
+        # A single octave waits for memory alone, which likes whole rows one after the other.
+        if last - first >= BLOCK_ROWS and octaves > 1:
+            for y in range(first, last, BLOCK_ROWS):
+                four_rows(factors, lower, rows, min(y, last - BLOCK_ROWS), form, out, width)
+        else:
+            for y in range(first, last):
+                one_row(factors, lower, rows, y, form, out, width)
 
 
 @jit

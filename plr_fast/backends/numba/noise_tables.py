@@ -38,7 +38,7 @@ def noise_tables(shape: tuple[int, int, int], dims: int, spec: NoiseSpec) -> Noi
     return _noise_tables(shape, dims, spec.cells, spec.octaves, spec.persistence, spec.lacunarity, spec.tileable)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _noise_tables(
     shape: tuple[int, int, int],
     dims: int,
