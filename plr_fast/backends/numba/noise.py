@@ -12,33 +12,39 @@ from ..specs import Int64Array, NoiseSpec
 from ..threads import for_each_range
 from . import vectors as v
 from .core import STREAM_LATTICE, STREAM_PERMUTATION, fisher_yates, fma, jit, philox, substream
-from .noise_tables import NoiseTables, noise_tables
+from .noise_tables import noise_tables
 from .vectors import LANES, TILE_COLUMNS, load, store
 
 FORMATS = ("float32", "float16", "bfloat16", "fixed", "minmax")
 FLOAT32, FLOAT16, BFLOAT16, FIXED, MINMAX = range(5)
 
-SCRATCH_ITEMS = 1 << 16
+# Pixels of the memory that stands in for an output which the kernels cannot write to.
+STAND_IN_PIXELS = 1 << 16
 
-# Rows of the scratch array that belong to one octave. E and F of the two lattice rows around the pixels take turns in
-# being the lower one; BASE is the sum of the lower E of all octaves up to this one.
+# Rows of the scratch array that belong to one octave. E and F (A and B in the plane) of the two lattice rows around the
+# pixels take turns in being the lower one; BASE is the sum of the lower E of all octaves up to this one.
 E, F, D0, D1, BASE = 0, 2, 4, 5, 6
 PER_OCTAVE = 7
-# Rows after those of all octaves: what each column has to its left and right in one lattice row, and in space the
-# parts A, B, C of one plane of the lattice.
+# Rows after those of all octaves: x, y, z of the gradients to the left and right of each column; in space C of the
+# lattice plane before and A, B, C of the one after; and -0, the start of BASE (-0 + x is x, even for x = -0).
 LEFT, RIGHT, BEFORE_C, A, B, C, ZERO = 0, 3, 6, 7, 8, 9, 10
 SHARED = 11
 
+# What an octave of the sample in hand is at: the entry of the y lattice, which of the two E and F is the lower one,
+# and the offsets along x, y, z by which it looks at the permutation.
+SLOT, LOWER, OFFSET = 0, 1, 2
+STATE = 5
+
 
 @jit
-def hash_row(p, before, from_row, y, points, to_row, count):
-    """The next hash step of the first ``count`` lattice points: ``p[before + y]``."""
+def hash_step(p, hashes, before, offset, after, count):
+    """The next hash step of ``count`` lattice points, from one row of ``hashes`` to another."""
     for i in range(count):
-        points[to_row, i] = p[(before[from_row, i] + y) & 255]
+        hashes[after, i] = p[(hashes[before, i] + offset) & 255]
 
 
 def spread_of(lanes):
-    """Make the kernel that gives every column a component of the gradients to its left and right, in one lattice row.
+    """Make the kernel that gives every column one component of the gradients to its left and right.
 
     Each cell is written in whole vectors of ``lanes``, which run on into the next one; that one overwrites them.
     Cells of at most ``lanes`` columns, which are many, take a single vector and no loop.
@@ -47,9 +53,10 @@ def spread_of(lanes):
     width = lanes if single else LANES
 
     @jit
-    def spread(gradient, o, axis, points, edge, count, rows, left, right):
+    def spread(gradient, o, axis, hashes, edge, count, rows, left, right):
+        last = hashes.shape[0] - 1
         for i in range(count):
-            value = gradient[o, axis, points[1, i]]
+            value = gradient[o, axis, hashes[last, i]]
             if single:
                 v.store_repeated(width, value, rows, right, edge[o, i])
                 v.store_repeated(width, value, rows, left, edge[o, i + 1])
@@ -62,21 +69,20 @@ def spread_of(lanes):
     return spread
 
 
-spread_4, spread_8, spread_16, spread_any = (spread_of(lanes) for lanes in (4, 8, 16, 0))
+spread_4, spread_8, spread_any = (spread_of(lanes) for lanes in (4, 8, 0))
 
 
 @jit
-def spread_gradients(gradient, o, points, edge, count, widest, spatial, rows, shared):
+def spread_gradients(gradient, o, hashes, edge, count, widest, spatial, rows, shared):
+    """Give every column the gradients to its left and right in one lattice row."""
     for axis in range(3 if spatial else 2):
         left, right = shared + LEFT + axis, shared + RIGHT + axis
         if widest <= 4:
-            spread_4(gradient, o, axis, points, edge, count, rows, left, right)
+            spread_4(gradient, o, axis, hashes, edge, count, rows, left, right)
         elif widest <= 8:
-            spread_8(gradient, o, axis, points, edge, count, rows, left, right)
-        elif widest <= 16:
-            spread_16(gradient, o, axis, points, edge, count, rows, left, right)
+            spread_8(gradient, o, axis, hashes, edge, count, rows, left, right)
         else:
-            spread_any(gradient, o, axis, points, edge, count, rows, left, right)
+            spread_any(gradient, o, axis, hashes, edge, count, rows, left, right)
 
 
 @jit
@@ -125,17 +131,17 @@ def add_base(columns, o, lower, rows, before):
 
 
 def block_of(count):
-    """Make the kernel that writes ``count`` rows of a band; it stays in registers with all its columns of one tile."""
+    """Make the kernel that writes ``count`` rows of a band: base + sum over the octaves of dy B + v D0 + (v dy) D1."""
 
     @jit
-    def block(factors, lower, rows, first, form, out, width):
-        octaves = lower.shape[0]
+    def block(factors, state, rows, first, form, out, width):
+        octaves = state.shape[0]
         for start in range(0, width, TILE_COLUMNS):
             column = min(start, width - TILE_COLUMNS)  # the last tile may overlap the one before
             tile = v.tile_of(count, rows, PER_OCTAVE * (octaves - 1) + BASE, column)
             for o in range(octaves):
                 own = PER_OCTAVE * o
-                tile = v.add_product(tile, factors, 3 * o, first, rows, own + F + lower[o], column)
+                tile = v.add_product(tile, factors, 3 * o, first, rows, own + F + state[o, LOWER], column)
                 tile = v.add_product(tile, factors, 3 * o + 1, first, rows, own + D0, column)
                 tile = v.add_product(tile, factors, 3 * o + 2, first, rows, own + D1, column)
             if form == FLOAT16:
@@ -156,14 +162,20 @@ one_row = block_of(1)
 
 
 @jit
-def noise_plane(t, p, hashes, offsets, plane, spatial, rows, points, slots, lower, form, out, width):
-    """Fill ``out`` (height, bytes of a row) with one plane of a sample."""
+def noise_plane(t, p, hashes, state, plane, spatial, rows, form, out, width):
+    """Fill ``out`` (height, bytes of a row) with one plane of a sample.
+
+    One function, not several: Numba counts references wherever a function that takes arrays calls another, and the
+    locks of these counts wait for all stores to memory that are under way.
+    """
     gradient, edge, columns, factors, bands = t.gradient, t.x_edge, t.column, t.row, t.band
     counts, widest = t.x_count, t.x_widest
     y_slot, y_lattice, z_slot, z_lattice, z = t.y_slot, t.y_lattice, t.z_slot, t.z_lattice, t.plane
-    octaves = lower.shape[0]
+    octaves = state.shape[0]
     shared = PER_OCTAVE * octaves
-    slots[:] = -1
+    step, number = octaves, octaves + 1  # rows of `hashes`
+    for o in range(octaves):
+        state[o, SLOT] = -1
     for band in range(bands.shape[0] - 1):
         first = bands[band]
         changed = False
@@ -171,47 +183,48 @@ def noise_plane(t, p, hashes, offsets, plane, spatial, rows, points, slots, lowe
         for o in range(octaves):
             own = PER_OCTAVE * o
             slot = y_slot[o, first]
-            if slot != slots[o]:
+            if slot != state[o, SLOT]:
                 changed = True
-                stay = slots[o] >= 0 and slot == slots[o] + 1  # the lattice row above becomes the one below
-                lower[o] = 1 - lower[o] if stay else 0
-                slots[o] = slot
+                next_one = state[o, SLOT] >= 0 and slot == state[o, SLOT] + 1  # the row above becomes the one below
+                lower = 1 - state[o, LOWER] if next_one else 0
+                state[o, SLOT], state[o, LOWER] = slot, lower
                 n, cell = counts[o], widest[o]
-                for k in range(1 if stay else 0, 2):
-                    e, f = own + E + (lower[o] ^ k), own + F + (lower[o] ^ k)
-                    y = y_lattice[o, slot + k] + offsets[o, 1]
+                for k in range(1 if next_one else 0, 2):
+                    e, f = own + E + (lower ^ k), own + F + (lower ^ k)
+                    y = y_lattice[o, slot + k] + state[o, OFFSET + 1]
                     if not spatial:
-                        hash_row(p, hashes, o, y, points, 1, n)
-                        spread_gradients(gradient, o, points, edge, n, cell, False, rows, shared)
-                        blend_columns(columns, o, False, rows, shared, e, f, 0)
+                        hash_step(p, hashes, o, y, number, n)
+                        spread_gradients(gradient, o, hashes, edge, n, cell, spatial, rows, shared)
+                        blend_columns(columns, o, spatial, rows, shared, e, f, f)
                         continue
+                    hash_step(p, hashes, o, y, step, n)
                     entry = z_slot[o, plane]
-                    hash_row(p, hashes, o, y, points, 0, n)
-                    hash_row(p, points, 0, z_lattice[o, entry] + offsets[o, 2], points, 1, n)
-                    spread_gradients(gradient, o, points, edge, n, cell, True, rows, shared)
-                    blend_columns(columns, o, True, rows, shared, e, f, shared + BEFORE_C)
-                    hash_row(p, points, 0, z_lattice[o, entry + 1] + offsets[o, 2], points, 1, n)
-                    spread_gradients(gradient, o, points, edge, n, cell, True, rows, shared)
-                    blend_columns(columns, o, True, rows, shared, shared + A, shared + B, shared + C)
+                    hash_step(p, hashes, step, z_lattice[o, entry] + state[o, OFFSET + 2], number, n)
+                    spread_gradients(gradient, o, hashes, edge, n, cell, spatial, rows, shared)
+                    blend_columns(columns, o, spatial, rows, shared, e, f, shared + BEFORE_C)
+                    hash_step(p, hashes, step, z_lattice[o, entry + 1] + state[o, OFFSET + 2], number, n)
+                    spread_gradients(gradient, o, hashes, edge, n, cell, spatial, rows, shared)
+                    blend_columns(columns, o, spatial, rows, shared, shared + A, shared + B, shared + C)
                     blend_planes(columns, z[3 * o, plane], z[3 * o + 1, plane], z[3 * o + 2, plane], rows, shared, e, f)
-                pair_rows(columns, o, lower[o], rows, before)
+                pair_rows(columns, o, lower, rows, before)
             elif changed:
-                add_base(columns, o, lower[o], rows, before)
+                add_base(columns, o, state[o, LOWER], rows, before)
             before = own + BASE
         last = bands[band + 1]
         # A single octave waits for memory alone, which likes whole rows one after the other.
         if last - first >= BLOCK_ROWS and octaves > 1:
             for y in range(first, last, BLOCK_ROWS):
-                four_rows(factors, lower, rows, min(y, last - BLOCK_ROWS), form, out, width)
+                four_rows(factors, state, rows, min(y, last - BLOCK_ROWS), form, out, width)
         else:
             for y in range(first, last):
-                one_row(factors, lower, rows, y, form, out, width)
+                one_row(factors, state, rows, y, form, out, width)
 
 
 @jit
 def stretch_to_grey(values, width, out):
     """Map the extremes of the first ``width`` columns of float32 rows to 0 and 255."""
-    lows, highs = np.empty(width, np.float32), np.empty(width, np.float32)
+    extremes = np.empty((2, width), np.float32)
+    lows, highs = extremes[0], extremes[1]
     for x in range(width):
         lows[x] = highs[x] = values[0, x]
     for y in range(values.shape[0]):
@@ -232,31 +245,24 @@ def stretch_to_grey(values, width, out):
 
 
 @jit
-def scratch_rows(count, columns):
-    """Return float32 rows that begin at cache lines: vectors across two lines cost twice."""
-    buffer = np.zeros(count * columns + LANES, np.float32)
-    start = -(buffer.ctypes.data >> 2) & (LANES - 1)
-    return buffer[start : start + count * columns].reshape((count, columns))
-
-
-@jit
 def noise_samples(seed, samples, spatial, form, t, width, out):
     """Fill the first ``width`` columns of ``out`` (B, D * H, bytes of a row) uint8 with samples in the format ``form``.
 
     The rows of ``out`` hold at least ``TILE_COLUMNS`` columns; what lies beyond ``width`` is undefined.
     """
-    octaves, lattice_columns = t.x_lattice.shape
     x_lattice, counts = t.x_lattice, t.x_count
+    octaves, lattice_columns = x_lattice.shape
     depth, height = t.plane.shape[1], t.row.shape[1]
     tiled = max(width, TILE_COLUMNS)
-    rows = scratch_rows(PER_OCTAVE * octaves + SHARED, t.column.shape[1] + LANES)
-    rows[PER_OCTAVE * octaves + ZERO] = np.float32(-0.0)  # -0 + x is x, even for x = -0
+    rows = np.zeros((PER_OCTAVE * octaves + SHARED, t.column.shape[1] + 2 * LANES), np.float32)
+    # To begin at a cache line: vectors that lie across two lines take twice as long.
+    rows = rows[:, -(rows.ctypes.data // 4) % LANES :]
+    for i in range(rows.shape[1]):
+        rows[PER_OCTAVE * octaves + ZERO, i] = np.float32(-0.0)
     p = np.empty(256, np.uint8)
-    hashes = np.empty((octaves, lattice_columns), np.uint8)
-    points = np.empty((2, lattice_columns), np.uint8)
-    offsets = np.empty((octaves, 3), np.int64)
-    slots = np.empty(octaves, np.int64)
-    lower = np.empty(octaves, np.int64)
+    # The hash steps of the lattice columns: by x for each octave, by y, and the gradients' numbers.
+    hashes = np.empty((octaves + 2, lattice_columns), np.uint8)
+    state = np.empty((octaves, STATE), np.int64)
     whole = np.empty((depth * height if form == MINMAX else 0, tiled), np.float32)
     for n in range(samples.shape[0]):
         for i in range(256):
@@ -265,12 +271,13 @@ def noise_samples(seed, samples, spatial, form, t, width, out):
         for o in range(octaves):
             words = philox(seed, samples[n], substream(STREAM_LATTICE, o), 0)
             for axis in range(3):
-                offsets[o, axis] = words[axis] & np.uint64(255)
-            hash_row(p, x_lattice, o, offsets[o, 0], hashes, o, counts[o])
+                state[o, OFFSET + axis] = words[axis] & np.uint64(255)
+            for i in range(counts[o]):
+                hashes[o, i] = p[(x_lattice[o, i] + state[o, OFFSET]) & 255]
         target = whole.view(np.uint8) if form == MINMAX else out[n]
         for plane in range(depth):
             part = target[plane * height : (plane + 1) * height]
-            noise_plane(t, p, hashes, offsets, plane, spatial, rows, points, slots, lower, form, part, tiled)
+            noise_plane(t, p, hashes, state, plane, spatial, rows, form, part, tiled)
         if form == MINMAX:
             stretch_to_grey(whole, width, out[n])
 
@@ -286,16 +293,16 @@ def noise(out: np.ndarray, samples: Int64Array, spec: NoiseSpec, threads: int) -
     def fill(first: int, last: int) -> None:
         part = out[first:last]
         if part.flags.c_contiguous and width >= TILE_COLUMNS:
-            rows = part.reshape(last - first, depth * height, width).view(np.uint8)
-            noise_samples(seed, samples[first:last], spatial, form, tables, width, rows)
+            target = part.reshape(last - first, depth * height, width).view(np.uint8)
+            noise_samples(seed, samples[first:last], spatial, form, tables, width, target)
             return
         # Rows too narrow for a tile, or far apart: some samples at a time in memory of our own.
         columns = max(width, TILE_COLUMNS)
-        step = min(last - first, max(1, SCRATCH_ITEMS // (depth * height * columns)))
-        scratch = np.empty((step, depth * height, columns), out.dtype)
+        step = min(last - first, max(1, STAND_IN_PIXELS // (depth * height * columns)))
+        stand_in = np.empty((step, depth * height, columns), out.dtype)
         for start in range(first, last, step):
             end = min(start + step, last)
-            noise_samples(seed, samples[start:end], spatial, form, tables, width, scratch.view(np.uint8))
-            out[start:end] = scratch[: end - start, :, :width].reshape(end - start, *out.shape[1:])
+            noise_samples(seed, samples[start:end], spatial, form, tables, width, stand_in.view(np.uint8))
+            out[start:end] = stand_in[: end - start, :, :width].reshape(end - start, *out.shape[1:])
 
     for_each_range(len(samples), threads, fill)
