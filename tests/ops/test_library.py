@@ -42,7 +42,8 @@ NOISE: dict[str, Any] = {
     "tileable": False, "dtype": torch.float32, "grey": "fixed",
 }  # fmt: skip
 PASTE: dict[str, Any] = {
-    "count": [1, 9], "blend": "alpha", "alpha": [0.3, 0.9], "feather": 2, "seed": 5, "samples": None, "check": True,
+    "count": [1, 9], "blend": "alpha", "alpha": [0.3, 0.9], "feather": 2, "shape": "ellipse", "inside": "centre",
+    "seed": 5, "samples": None, "check": True,
 }  # fmt: skip
 BLUR: dict[str, Any] = {
     "size": 5, "sigma": 0.0, "windows": None, "window": None, "seed": 5, "samples": None, "check": True,
@@ -74,7 +75,7 @@ def test_opcheck(name: str, arguments: tuple[Any, ...], settings: dict[str, Any]
 
 @pytest.mark.parametrize("function", PUBLIC, ids=lambda f: f.__name__)
 def test_operators_have_every_argument_of_their_function(function: Callable[..., Any]) -> None:
-    public = set(inspect.signature(function).parameters) - {"out", "bank", "device", "return_info"}
+    public = set(inspect.signature(function).parameters) - {"out", "bank", "device", "return_info", "lesion_mask"}
     bank = {"pixels", "offsets", "heights", "widths"} if function is paste_lesions else set()
     for suffix, added in (("", set()), ("_out", {"out"})):
         schema = getattr(torch.ops.plr_fast, function.__name__ + suffix).default._schema
