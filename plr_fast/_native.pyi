@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['blur', 'candidates', 'compiler', 'cover_patches', 'noise', 'pack_masks', 'paste', 'philox', 'select_tier', 'shuffle', 'tier', 'tiers']
+__all__: list[str] = ['blur', 'candidates', 'compiler', 'cover_patches', 'noise', 'pack_masks', 'paste', 'philox', 'scale_grey', 'select_tier', 'shuffle', 'tier', 'tiers']
 def blur(images: numpy.ndarray, out: numpy.ndarray, samples: numpy.ndarray, weights: numpy.ndarray, weights_q8: numpy.ndarray, seed: typing.SupportsInt | typing.SupportsIndex, window_count: typing.SupportsInt | typing.SupportsIndex, window_sizes: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Separable blur of whole images or of random windows.
@@ -35,6 +35,10 @@ def paste(images: numpy.ndarray, out: numpy.ndarray, bits: numpy.ndarray, before
 def philox(seed: typing.SupportsInt | typing.SupportsIndex, sample: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex, index: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.uint32]:
     """
     The four words of one counter value.
+    """
+def scale_grey(images: numpy.ndarray, out: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    uint8 grey to float32 in [0, 1].
     """
 def select_tier(name: str) -> None:
     """

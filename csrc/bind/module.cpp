@@ -273,6 +273,18 @@ void candidates(const py::array& images, const py::array& image_ids, u64 seed, s
     });
 }
 
+void scale_grey(const py::array& images, py::array out, int threads) {
+    enum { BLOCK = 1 << 16 };  // pixels that a thread takes at a time
+    require_shape(out, "out", std::vector<py::ssize_t>(images.shape(), images.shape() + images.ndim()));
+    const u8* grey = input<u8>(images, "images");
+    float* target = output<float>(out, "out");
+    const i64 pixels = images.size();
+    const Kernels& k = kernels();
+    run((pixels + BLOCK - 1) / BLOCK, threads, [&](i64 first, i64 last) {
+        return k.scale_grey(grey, target, first * BLOCK, std::min<i64>(last * BLOCK, pixels));
+    });
+}
+
 py::array_t<u32> philox_words(u64 seed, i64 sample, u32 stream, u32 index) {
     const Words words = philox(seed, (u64)sample, stream, index);
     return py::array_t<u32>(4, words.w);
@@ -307,6 +319,7 @@ PYBIND11_MODULE(_native, m) {
           "window_sizes"_a, "threads"_a, "Shuffle pixels inside grid blocks or random windows.");
     m.def("candidates", &candidates, "images"_a, "image_ids"_a, "seed"_a, "patch"_a, "first_round"_a, "out"_a,
           "threads"_a, "Grey sum, top, left, height, width of each candidate patch.");
+    m.def("scale_grey", &scale_grey, "images"_a, "out"_a, "threads"_a, "uint8 grey to float32 in [0, 1].");
     m.def("philox", &philox_words, "seed"_a, "sample"_a, "stream"_a, "index"_a, "The four words of one counter value.");
     m.def("tier", [] { return std::string(kernels().name); }, "Name of the instruction set in use.");
     m.def("tiers", &tier_table, "Instruction sets in this build, best first, and whether this CPU has them.");

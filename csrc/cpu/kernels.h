@@ -53,6 +53,7 @@ struct Kernels {
     // out: int32 [image][round][5] = sum of grey, top, left, height, width of each candidate patch
     int (*candidates)(u64 seed, const u8* images, const i64* image_ids, i64 rows, i64 columns, i32 low, i32 high,
                       u32 first_round, u32 rounds, i32* out, i64 first, i64 last);
+    int (*scale_grey)(const u8* grey, float* out, i64 first, i64 last);
 };
 
 }  // namespace plr

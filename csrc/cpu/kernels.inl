@@ -31,6 +31,7 @@ namespace {
 #include "paste_loops.inl"
 #include "filter_loops.inl"
 #include "candidate_loops.inl"
+#include "grey_loops.inl"
 
 #define PLR_STRING_(x) #x
 #define PLR_STRING(x) PLR_STRING_(x)
@@ -38,7 +39,7 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {PLR_STRING(PLR_TIER), noise, pack_masks, cover_patches, paste, blur, shuffle, candidates};
+const Kernels kernels = {PLR_STRING(PLR_TIER), noise, pack_masks, cover_patches, paste, blur, shuffle, candidates, scale_grey};
 
 }  // namespace PLR_TIER
 }  // namespace plr

@@ -8,6 +8,7 @@ from plr_fast import _native
 
 from .specs import (
     BlurSpec,
+    Float32Array,
     ImageArray,
     Int32Array,
     Int64Array,
@@ -22,7 +23,7 @@ from .specs import (
     Windows,
 )
 
-__all__ = ["blur", "candidates", "cover_patches", "describe", "noise", "pack_masks", "paste", "shuffle"]
+__all__ = ["blur", "candidates", "cover_patches", "describe", "noise", "pack_masks", "paste", "scale_grey", "shuffle"]
 
 
 def describe() -> str:
@@ -79,6 +80,10 @@ def paste(
         spec.seed, spec.count, spec.blend, spec.weight, spec.feather, spec.whole, record.counts, record.skipped,
         record.boxes, record.patches, record.weights, record.lesions, threads,
     )  # fmt: skip
+
+
+def scale_grey(images: Uint8Array, out: Float32Array, threads: int) -> None:
+    _native.scale_grey(images, out, threads)
 
 
 def blur(images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpec, threads: int) -> None:

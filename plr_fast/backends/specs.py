@@ -163,6 +163,9 @@ class Backend(Protocol):
         of boxes, patches and weights beyond an image's count are left as they are.
         """
 
+    def scale_grey(self, images: Uint8Array, out: Float32Array, threads: int) -> None:
+        """Fill ``out`` with ``images`` / 255, of the same shape."""
+
     def blur(self, images: ImageArray, out: ImageArray, samples: Int64Array, spec: BlurSpec, threads: int) -> None:
         """Blur ``images`` (B, H, W) into ``out`` (may be the same memory)."""
 

@@ -7,21 +7,27 @@ dicts of tensors; pass :func:`collate` to the ``DataLoader``, and a fetched batc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..backends.specs import Blend
+from ..backends import active_backend, get_num_threads
+from ..backends.specs import Blend, Shape, Uint8Array
 from ..ops import LesionBank, gaussian_blur, local_shuffle, paste_lesions
+from ..ops.paste import Inside
+from .buffers import BufferPool
+from .mask_bits import StoreMasks
 from .sampling import EPOCH_STRIDE, decode, encode
 from .store import SliceStore
 
 Corruption = Literal["perlin", "gaussian", "shuffle"]
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 Sample = dict[str, torch.Tensor]
+
+_PART_PIXELS = 2**20
 
 
 class FetchedBatch(list[Sample]):
@@ -45,6 +51,7 @@ class _SliceDataset(Dataset[Sample], ABC):
 
     def __init__(self, store: SliceStore, indices: np.ndarray) -> None:
         self.store = store
+        self.buffers = BufferPool()
         self.indices = np.asarray(indices, np.int64)
         if self.indices.ndim != 1 or self.indices.size == 0:
             raise ValueError("indices must name at least one slice: is the split or class empty?")
@@ -58,10 +65,23 @@ class _SliceDataset(Dataset[Sample], ABC):
     def __getitems__(self, keys: Sequence[int]) -> FetchedBatch:
         """Return the samples of ``keys``, fetched as one batch."""
 
+    def _slices(self, chosen: np.ndarray) -> Uint8Array:
+        slices = self.buffers.array((len(chosen), self.store.size, self.store.size), np.uint8)
+        # "clip" writes straight into the buffer; the indices were checked.
+        return np.take(self.store.slices, chosen, axis=0, out=slices, mode="clip")
 
-def scaled(slices: np.ndarray) -> torch.Tensor:
-    """Return uint8 slices (B, S, S) as float32 (B, 1, S, S) in [0, 1]."""
-    return torch.from_numpy(slices).to(torch.float32).div_(255.0).unsqueeze_(1)
+    def _planes(self, count: int, dtype: type[np.generic]) -> torch.Tensor:
+        return self.buffers.tensor((count, 1, self.store.size, self.store.size), dtype)
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        """Cut a batch so that the slices of a part stay in the cache from one operation to the next."""
+        step = max(1, _PART_PIXELS // self.store.size**2)
+        return (slice(first, min(first + step, count)) for first in range(0, count, step))
+
+
+def _scale(slices: Uint8Array, out: torch.Tensor) -> None:
+    """Write uint8 slices (B, S, S) to ``out`` (B, 1, S, S), float32 in [0, 1]."""
+    active_backend().scale_grey(slices, out.numpy()[:, 0], get_num_threads())
 
 
 class LabelledSliceDataset(_SliceDataset):
@@ -88,9 +108,12 @@ class LabelledSliceDataset(_SliceDataset):
 
     def __getitems__(self, keys: Sequence[int]) -> FetchedBatch:
         chosen = self.indices[[decode(key, 0)[1] for key in keys]]
+        images = self._planes(len(chosen), np.float32)
+        for part in self._parts(len(chosen)):
+            _scale(self._slices(chosen[part]), images[part])
         return FetchedBatch(
             {
-                "image": scaled(self.store.slices[chosen]),
+                "image": images,
                 "label": torch.from_numpy(self.store.labels[chosen].astype(np.float32)),
                 "index": torch.from_numpy(chosen),
             }
@@ -101,8 +124,12 @@ class PseudoLesionDataset(_SliceDataset):
     """Pairs of a corrupted and the original slice, corrupted anew every epoch (paper III.B and III.C).
 
     Each sample: ``image`` the corrupted slice, ``target`` the original, both float32 (1, S, S) in [0, 1]; ``mask`` the
-    lung mask, bool (1, S, S); ``index`` int64, the slice in the store. A sample is a pure function of (seed, epoch,
-    index): the number of workers, the batch size and the order make no difference.
+    lung mask, bool (1, S, S); ``index`` int64, the slice in the store; with ``lesion_masks`` also ``lesion``, the
+    pixels that lesions were written to, bool (1, S, S). A sample is a pure function of (seed, epoch, index): the number
+    of workers, the batch size and the order make no difference.
+
+    A batch's memory is used again once the batch and all views of it are gone, because fresh memory takes longer than
+    the work itself.
 
     The epoch travels with the keys of :class:`EpochSampler`; plain indices belong to the epoch of :meth:`set_epoch`.
 
@@ -111,10 +138,12 @@ class PseudoLesionDataset(_SliceDataset):
         indices: the slices to use: normal slices of the training split, ``store.select("train", 0)``.
         corruption: "perlin" (PLR-P), "gaussian" (PLR-G) or "shuffle" (PLR-L).
         bank: patches for "perlin"; by default the paper's bank is made from ``seed`` at once.
-        count, blend, alpha, feather: see :func:`plr_fast.paste_lesions`.
+        count, blend, alpha, feather, shape, inside: see :func:`plr_fast.paste_lesions`.
         windows: for "gaussian" and "shuffle", corrupt only this many random windows; default the whole slice.
         seed: 0..2^64-1.
-        length: samples per epoch (the paper's M); the slices are gone through again and again. Default: each once.
+        length: samples per epoch; the slices are gone through again and again. Default: each once.
+        freeze: the paper's fixed set of M pseudo images: an epoch has M samples, the same in every epoch.
+        lesion_masks: also give the pixels that lesions were written to, the truth of a segmentation; for "perlin" only.
     """
 
     def __init__(
@@ -128,26 +157,39 @@ class PseudoLesionDataset(_SliceDataset):
         blend: Blend = "replace",
         alpha: float | tuple[float, float] = 1.0,
         feather: int = 0,
+        shape: Shape = "rectangle",
+        inside: Inside = "centre",
         windows: int | None = None,
         seed: int = 0,
         length: int | None = None,
+        freeze: int | None = None,
+        lesion_masks: bool = False,
     ) -> None:
         super().__init__(store, indices)
         if corruption not in CORRUPTIONS:
             raise ValueError(f"corruption must be one of {', '.join(CORRUPTIONS)}, not {corruption!r}")
-        if length is not None and not 0 < length < EPOCH_STRIDE:
-            raise ValueError(f"length must be 1..2^32-1, not {length}")
+        if length is not None and freeze is not None:
+            raise ValueError("length and freeze both say how many samples an epoch has: give one of them")
+        for name, value in (("length", length), ("freeze", freeze)):
+            if value is not None and not 0 < value < EPOCH_STRIDE:
+                raise ValueError(f"{name} must be 1..2^32-1, not {value}")
+        if lesion_masks and corruption != "perlin":
+            raise ValueError(f"lesion_masks needs corruption='perlin': {corruption!r} pastes no lesions")
         self.corruption = corruption
         self.seed = seed
-        self.length = len(self.indices) if length is None else length
+        self.length = length or freeze or len(self.indices)
+        self.frozen = freeze is not None
+        self.lesion_masks = lesion_masks
         self.epoch = 0
         self.bank = bank
         if corruption == "perlin" and bank is None:
             self.bank = LesionBank.generate(seed=seed)
-        self.paste: dict[str, Any] = {"count": count, "blend": blend, "alpha": alpha, "feather": feather}
+        self.paste: dict[str, Any] = {
+            "count": count, "blend": blend, "alpha": alpha, "feather": feather, "shape": shape, "inside": inside,
+        }  # fmt: skip
         self.windows = windows
-        # Refuse bad settings now, not in the middle of an epoch.
-        self.corrupted(store.slices[self.indices[:1]], store.masks[self.indices[:1]], np.zeros(1, np.int64))
+        self.masks = StoreMasks(store)
+        self.__getitems__([0])  # refuse bad settings now, not in the middle of an epoch
 
     def __len__(self) -> int:
         return self.length
@@ -156,33 +198,41 @@ class PseudoLesionDataset(_SliceDataset):
         """Set the epoch that plain indices belong to, in this process only."""
         self.epoch = epoch
 
-    def corrupted(self, slices: np.ndarray, masks: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        """Return corrupted copies of uint8 slices (B, S, S); ``samples`` are their sample ids."""
-        if self.corruption == "gaussian":
-            return gaussian_blur(slices, windows=self.windows, seed=self.seed, samples=samples)
-        if self.corruption == "shuffle":
-            return local_shuffle(slices, windows=self.windows, seed=self.seed, samples=samples)
-        assert self.bank is not None
-        # With return_info no warning is raised: slices with an empty mask stay as they are, as prepare reported.
-        images, _ = paste_lesions(
-            slices, masks, self.bank, seed=self.seed, samples=samples, return_info=True, **self.paste
-        )
-        result: np.ndarray = images
-        return result
-
     def __getitems__(self, keys: Sequence[int]) -> FetchedBatch:
         epochs_indices = [decode(key, self.epoch) for key in keys]
-        samples = np.array([encode(epoch, index) for epoch, index in epochs_indices], np.int64)
+        samples = np.array([encode(0 if self.frozen else epoch, index) for epoch, index in epochs_indices], np.int64)
         positions = np.array([index for _, index in epochs_indices], np.int64)
         if positions.size and (min(keys) < 0 or positions.max() >= self.length):
             raise IndexError(f"index {min(keys) if min(keys) < 0 else positions.max()} of a data set of {self.length}")
         chosen = self.indices[positions % len(self.indices)]
-        slices, masks = self.store.slices[chosen], self.store.masks[chosen]
-        return FetchedBatch(
-            {
-                "image": scaled(self.corrupted(slices, masks, samples)),
-                "target": scaled(slices),
-                "mask": torch.from_numpy(masks.astype(bool)).unsqueeze_(1),
-                "index": torch.from_numpy(chosen),
-            }
-        )
+        count = len(chosen)
+        images, targets = self._planes(count, np.float32), self._planes(count, np.float32)
+        lungs = self._planes(count, np.bool_)
+        lesions = self._planes(count, np.bool_) if self.lesion_masks else None
+        for part in self._parts(count):
+            slices = self._slices(chosen[part])
+            _scale(slices, targets[part])
+            marks = None if lesions is None else lesions[part]
+            _scale(self._corrupted(slices, chosen[part], samples[part], marks), images[part])
+            np.take(self.store.masks.view(np.bool_), chosen[part], axis=0, out=lungs[part].numpy()[:, 0], mode="clip")
+        tensors = {"image": images, "target": targets, "mask": lungs, "index": torch.from_numpy(chosen)}
+        if lesions is not None:
+            tensors["lesion"] = lesions
+        return FetchedBatch(tensors)
+
+    def _corrupted(
+        self, slices: Uint8Array, chosen: np.ndarray, samples: np.ndarray, lesions: torch.Tensor | None
+    ) -> Uint8Array:
+        """Return corrupted copies of ``slices`` (B, S, S), and mark where lesions were pasted."""
+        out = self.buffers.array(slices.shape, np.uint8)
+        if self.corruption == "gaussian":
+            return gaussian_blur(slices, windows=self.windows, seed=self.seed, samples=samples, out=out)
+        if self.corruption == "shuffle":
+            return local_shuffle(slices, windows=self.windows, seed=self.seed, samples=samples, out=out)
+        assert self.bank is not None
+        # With return_info no warning is raised: slices with an empty mask stay as they are, as prepare reported.
+        paste_lesions(
+            slices, self.masks[chosen], self.bank, seed=self.seed, samples=samples, out=out, return_info=True,
+            lesion_mask=False if lesions is None else lesions, **self.paste,
+        )  # fmt: skip
+        return out

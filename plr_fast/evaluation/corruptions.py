@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # their places; two numbers because bank and placement are drawn apart.
 _PLACE_SEED, _BANK_SEED = 2_000_003, 3_000_017
 
-_PERLIN_KEYS = ("count", "blend", "alpha", "feather", "patch", "bank", "bank_count", "bank_images")
+_PERLIN_KEYS = ("count", "blend", "alpha", "feather", "shape", "inside", "patch", "bank", "bank_count", "bank_images")
 
 
 def corruption_settings(run: TrainedRun) -> dict[str, Any]:
@@ -26,9 +26,10 @@ def corruption_settings(run: TrainedRun) -> dict[str, Any]:
     settings: dict[str, Any] = {"corruption": corruption}
     if corruption == "perlin":
         settings |= {key: run.setting(key) for key in _PERLIN_KEYS if run.setting(key) is not None}
-        if settings.get("blend") != "alpha":
+        if settings.get("blend") not in ("alpha", "add"):
             settings.pop("alpha", None)
-            settings.pop("feather", None)
+            if settings.get("shape", "rectangle") == "rectangle":
+                settings.pop("feather", None)
         if "bank" in settings:
             for key in ("patch", "bank_count", "bank_images"):
                 settings.pop(key, None)
@@ -106,7 +107,7 @@ def _dataset(settings: dict[str, Any], store: SliceStore, indices: IntArray, see
         count = settings.get("count")
         if count is not None:
             options["count"] = tuple(count) if isinstance(count, (list, tuple)) else int(count)
-        options |= {key: settings[key] for key in ("blend", "alpha", "feather") if key in settings}
+        options |= {key: settings[key] for key in ("blend", "alpha", "feather", "shape", "inside") if key in settings}
     return PseudoLesionDataset(store, indices, **options)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import Blend, Float32Array, Int32Array, PasteRecord, PasteSpec, Shape, Uint8Array
+from ..backends.specs import Blend, Float32Array, PasteRecord, PasteSpec, Shape, Uint8Array
 from ..errors import EmptyMaskWarning
 from . import tracing
 from .arguments import (

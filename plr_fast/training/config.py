@@ -153,6 +153,10 @@ class PretrainConfig(TrainConfig):
     """Opacity of the lesions with blend=alpha or add."""
     feather: int = 0
     """Width in pixels of the lesions' soft edge with blend=alpha or add."""
+    shape: Literal["rectangle", "ellipse", "cloud"] = "rectangle"
+    """Outline of a lesion; the paper's is a rectangle. Clouds are soft all over."""
+    inside: Literal["centre", "patch"] = "centre"
+    """What of a lesion must lie in the lung: its centre (the rest is cut off at the edge), or the whole patch."""
     bank: Path | None = None
     """Lesion bank (a .npz file of `plr-fast generate`); without it one is made from the next settings."""
     bank_count: int = 5000
@@ -166,6 +170,8 @@ class PretrainConfig(TrainConfig):
     lesions shall keep their share of the lung."""
     samples_per_epoch: int | None = None
     """Corrupted slices in an epoch; by default each normal slice once. The paper made 4 from each (1,856 of 464)."""
+    freeze: bool = False
+    """The same corrupted slices in every epoch, as the paper's fixed set; otherwise each epoch has new ones."""
     skip_bad_masks: bool = True
     """Leave out slices whose lung mask was found implausible."""
     validation_seed: int = 1_000_003
@@ -175,6 +181,8 @@ class PretrainConfig(TrainConfig):
         super().check()
         self._choice("corruption", ("perlin", "gaussian", "shuffle"))
         self._choice("blend", ("replace", "max", "alpha", "add"))
+        self._choice("shape", ("rectangle", "ellipse", "cloud"))
+        self._choice("inside", ("centre", "patch"))
         self._range("count", 0, 1_000_000)
         self._range("patch", 1, 512)
         self._require("alpha", 0.0 <= self.alpha <= 1.0, "between 0 and 1")

@@ -121,9 +121,11 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
     common: dict[str, Any] = {"corruption": config.corruption}
     if config.corruption == "perlin":
         common |= {"bank": _bank(config), "count": config.count}
-        common |= {"blend": config.blend, "alpha": config.alpha, "feather": config.feather}
+        common |= {name: getattr(config, name) for name in ("blend", "alpha", "feather", "shape", "inside")}
+    samples = config.samples_per_epoch or len(train)
+    length: dict[str, Any] = {"freeze" if config.freeze else "length": samples}
     return (
-        PseudoLesionDataset(store, train, seed=config.seed, length=config.samples_per_epoch, **common),
+        PseudoLesionDataset(store, train, seed=config.seed, **length, **common),
         PseudoLesionDataset(store, val, seed=config.validation_seed, **common),
     )
 

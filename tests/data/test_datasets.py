@@ -171,3 +171,99 @@ def test_real_slices(real_data: Path) -> None:
         result = paste_lesions(picture, mask, BANK, count=10)
         assert (result[~mask] == picture[~mask]).all()
         assert (result != picture).any()
+
+
+# Memory
+
+
+def test_batches_that_are_held_stay_as_they_are(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4)
+    held = [collate(dataset.__getitems__([0, 1])) for _ in range(20)]
+    copies = [batch["image"].clone() for batch in held]
+    for epoch in range(1, 5):
+        dataset.set_epoch(epoch)
+        dataset.__getitems__([2, 3])
+    assert all(torch.equal(batch["image"], copy) for batch, copy in zip(held, copies, strict=True))
+
+
+def test_batches_that_are_dropped_give_their_memory_to_the_next(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4)
+    places = set()
+    for _ in range(10):
+        batch = collate(dataset.__getitems__([0, 1, 2]))
+        places.add(batch["image"].data_ptr())
+    assert len(places) <= 4, "image and target of two batches: the one at hand and the one that is made"
+
+
+def test_parts_of_large_batches_make_no_difference(store: SliceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4, length=11, lesion_masks=True)
+    whole = collate(dataset.__getitems__(range(11)))
+    monkeypatch.setattr("plr_fast.data.datasets._PART_PIXELS", 2 * SIZE**2)
+    parts = collate(dataset.__getitems__(range(11)))
+    for name, tensor in whole.items():
+        assert torch.equal(parts[name], tensor), name
+
+
+# Options
+
+
+def test_frozen_samples_are_the_same_in_every_epoch(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4, freeze=15)
+    free = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4, length=15)
+    assert len(dataset) == 15
+    first = collate(dataset.__getitems__(range(15)))["image"].clone()
+    assert torch.equal(collate(free.__getitems__(range(15)))["image"], first)
+    assert len(torch.unique(first.flatten(1), dim=0)) == 14, "slices come again with other lesions, but 5 has no lung"
+    dataset.set_epoch(3)
+    free.set_epoch(3)
+    assert torch.equal(collate(dataset.__getitems__(range(15)))["image"], first)
+    assert not torch.equal(collate(free.__getitems__(range(15)))["image"], first)
+    sampler = EpochSampler(15, shuffle=False)
+    sampler.set_epoch(7)
+    assert torch.equal(loaded(dataset, sampler, batch_size=4)["image"], first), "nor does the sampler's epoch count"
+
+
+def test_lesion_masks_are_where_the_slice_changed(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4, count=5, lesion_masks=True)
+    batch = collate(dataset.__getitems__(range(6)))
+    lesion, changed = batch["lesion"], batch["image"] != batch["target"]
+    assert lesion.dtype == torch.bool
+    assert (lesion | ~changed).all(), "nothing changed outside"
+    assert (batch["mask"] | ~lesion).all(), "lesions lie in the lung"
+    assert changed.sum() > 0.9 * lesion.sum(), "a patch may repeat a pixel's own grey, seldom"
+    assert not lesion[5].any(), "slice 5 has no lung"
+
+
+def test_shapes_reach_the_pasting(store: SliceStore) -> None:
+    indices = store.select("train", 0)
+    rectangle = PseudoLesionDataset(store, indices, bank=BANK, seed=4, lesion_masks=True)
+    ellipse = PseudoLesionDataset(store, indices, bank=BANK, seed=4, lesion_masks=True, shape="ellipse")
+    whole = PseudoLesionDataset(store, indices, bank=BANK, seed=4, lesion_masks=True, inside="patch")
+    areas = [d[0]["lesion"].sum() for d in (rectangle, ellipse, whole)]
+    assert areas[1] < areas[0]
+    assert areas[2] != areas[0]
+
+
+def test_masks_of_large_stores_are_packed_for_each_batch(store: SliceStore) -> None:
+    dataset = PseudoLesionDataset(store, store.select("train", 0), bank=BANK, seed=4)
+    expected = collate(dataset.__getitems__(range(6)))["image"].clone()
+    dataset.masks.most_bytes = 100
+    dataset.masks._kept = None
+    assert torch.equal(collate(dataset.__getitems__(range(6)))["image"], expected)
+    assert dataset.masks._kept is None
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"length": 3, "freeze": 3}, "give one of them"),
+        ({"freeze": 0}, r"freeze must be 1\.\."),
+        ({"corruption": "gaussian", "lesion_masks": True}, "pastes no lesions"),
+        ({"shape": "star"}, "shape must be one of"),
+        ({"inside": "out"}, "inside must be one of"),
+    ],
+    ids=str,
+)
+def test_bad_options(store: SliceStore, kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PseudoLesionDataset(store, store.select("train", 0), bank=BANK, **kwargs)

@@ -7,8 +7,9 @@ Numba's own ``parallel=True`` is avoided, because its runtimes do not survive a 
 from __future__ import annotations
 
 from .filters import blur, shuffle
+from .grey import scale_grey
 from .lesions import candidates, cover_patches, paste
 from .masks import pack_masks
 from .noise import noise
 
-__all__ = ["blur", "candidates", "cover_patches", "noise", "pack_masks", "paste", "shuffle"]
+__all__ = ["blur", "candidates", "cover_patches", "noise", "pack_masks", "paste", "scale_grey", "shuffle"]
