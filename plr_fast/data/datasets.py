@@ -189,7 +189,8 @@ class PseudoLesionDataset(_SliceDataset):
         }  # fmt: skip
         self.windows = windows
         self.masks = StoreMasks(store)
-        self.__getitems__([0])  # refuse bad settings now, not in the middle of an epoch
+        # Refuse bad settings now, not in the middle of an epoch.
+        self._corrupted(self._slices(self.indices[:1]), self.indices[:1], np.zeros(1, np.int64), None)
 
     def __len__(self) -> int:
         return self.length
