@@ -72,6 +72,9 @@ class TrainedRun:
         found.update({key: self.setting(key) for key in keys if self.setting(key) is not None})
         if self.fingerprint:
             found["store fingerprint"] = self.fingerprint[:16]
+        shares = [_number(row.get("data_share")) for row in metrics(self)]
+        if shares and not math.isnan(mean := sum(shares) / len(shares)):
+            found["share of training time waiting for data"] = f"{mean:.1%}"
         for key in ("plr_fast", "torch", "git_commit"):
             if self.config.get(key):
                 found[key.replace("_", " ")] = self.config[key]
@@ -161,15 +164,20 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
+def metrics(run: TrainedRun) -> list[dict[str, str | None]]:
+    """The rows of a run's metrics.csv, none where it is missing or unreadable."""
+    try:
+        with (run.path / "metrics.csv").open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
 def training_curve(run: TrainedRun) -> TrainingCurve | None:
     """The course of a run from its metrics.csv, or None when that is missing, empty or has no loss."""
     from .figures_curves import TrainingCurve
 
-    try:
-        with (run.path / "metrics.csv").open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return None
+    rows = metrics(run)
     if not rows or not {"train_loss", "val_loss"} & set(rows[0]):
         return None
 

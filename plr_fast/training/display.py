@@ -78,8 +78,11 @@ class Display:
         text = ", ".join(f"{name} {value:.4g}" for name, value in shown if value is not None)
         self._say(f"epoch {row['epoch']}: {text}, lr {row['lr']:.3g}{' (best so far)' if best == row['epoch'] else ''}")
 
-    def finished(self, reason: str, best: int, name: str, value: float, seconds: float) -> None:
-        self._say(f"{self._where}: {reason}; best epoch {best} with {name} {value:.5g}; {seconds:.1f} s")
+    def finished(self, reason: str, best: int, name: str, value: float, seconds: float, data_share: float) -> None:
+        self._say(
+            f"{self._where}: {reason}; best epoch {best} with {name} {value:.5g}; {seconds:.1f} s, "
+            f"{data_share:.1%} of the training time waiting for data"
+        )
 
     @property
     def _where(self) -> str:

@@ -86,6 +86,7 @@ class Engine:
         self.pending: list[tuple[Tensor, int]] = []
         self.saved_at: tuple[int, int] | None = None
         self.saved_time = self.clock = time.monotonic()
+        self.data_seconds = self.data_share = 0.0
         self.display = Display(task.kind, self.run_path, epochs=config.epochs, enabled=config.progress and self.first)
         self.guard = InterruptGuard(self.display.signal)
 
@@ -159,6 +160,7 @@ class Engine:
         )
         self.model.train()
         self.train_sampler.set_epoch(state.epoch, start)
+        self.data_seconds, started = 0.0, time.monotonic()
         for batch in self._fetch(self.train_loader):
             size = min(self.global_batch, self.epoch_samples - state.samples)
             local = len(batch["index"])
@@ -182,6 +184,7 @@ class Engine:
             if state.samples >= self.epoch_samples or state.step == config.max_steps:
                 break
         self._settle()
+        self.data_share = self.data_seconds / max(time.monotonic() - started, 1e-9)
         self.display.remove(bar)
 
     def _after_step(self) -> None:
@@ -222,6 +225,9 @@ class Engine:
             "train_loss": self._loss_sum() / state.samples,
             **values,
             "seconds": round(self._tick(), 3),
+            "data_share": round(
+                self.data_share, 5
+            ),  # of the training time (since a resumption)
         }
         self.scheduler.step(row[self.task.plateau[0]])
         score = [float(value) for value in self.task.score(row)]
@@ -244,6 +250,7 @@ class Engine:
         best = state.history[state.best_epoch - 1]
         name = self.task.best_metric
         value = float(best[name])
+        data_share = sum(row["data_share"] for row in state.history) / len(state.history)
         if self.first:
             write_metrics(self.run_path / "metrics.csv", state.history)
             summary = {
@@ -252,12 +259,13 @@ class Engine:
                 "epochs": state.epoch,
                 "steps": state.step,
                 "seconds": round(state.seconds, 3),
+                "data_share": round(data_share, 5),
                 "best_metric": {name: value},
                 "best": best,
                 "last": state.history[-1],
             }
             write_json(self.run_path / SUMMARY_FILE, summary)
-        self.display.finished(reason, state.best_epoch, name, value, state.seconds)
+        self.display.finished(reason, state.best_epoch, name, value, state.seconds, data_share)
         return RunResult(self.run_path, self.keeper.best, state.epoch, value, state.seconds)
 
     def _save_last(self) -> None:
@@ -276,8 +284,14 @@ class Engine:
         raise TrainingInterrupted(self.run_path, self.guard.received or 2)
 
     def _fetch(self, loader: DataLoader[Batch]) -> Iterator[Batch]:
+        batches = iter(loader)
         try:
-            for batch in loader:
+            while True:
+                asked = time.monotonic()
+                batch = next(batches, None)
+                self.data_seconds += time.monotonic() - asked
+                if batch is None:
+                    return
                 yield self.fabric.to_device(batch)
         except RuntimeError as error:
             # A signal to the whole process group takes the workers along; the state is that of the last step.

@@ -171,7 +171,7 @@ def test_metrics_have_each_epoch_once_after_many_stops(
     tables = []
     for run in (config.run, uninterrupted("pretrain", epochs=4)):
         with (run / "metrics.csv").open(newline="") as handle:
-            tables.append([{**row, "seconds": ""} for row in csv.DictReader(handle)])
+            tables.append([{**row, "seconds": "", "data_share": ""} for row in csv.DictReader(handle)])
     assert tables[0] == tables[1]
     assert [row["epoch"] for row in tables[0]] == ["1", "2", "3", "4"]
     starts = json.loads((config.run / "config.json").read_text())["starts"]
