@@ -23,7 +23,7 @@ struct BlurParams {
     i64 height, width;
     i32 taps;              // odd
     const float* weights;  // [taps], sum 1
-    const i32* weights_q8; // [taps], sum 256: what uint8 images are blurred with
+    const i32* weights_q8; // [taps], none negative, sum 256: what uint8 images are blurred with
     Windows windows;
 };
 

@@ -29,7 +29,8 @@ namespace {
 #include "copy_loops.inl"
 #include "blend_rows.inl"
 #include "paste_loops.inl"
-#include "filter_loops.inl"
+#include "blur_loops.inl"
+#include "shuffle_loops.inl"
 #include "candidate_loops.inl"
 #include "grey_loops.inl"
 
