@@ -30,6 +30,7 @@ namespace {
 #include "blend_rows.inl"
 #include "paste_loops.inl"
 #include "blur_loops.inl"
+#include "philox_lanes.inl"
 #include "shuffle_loops.inl"
 #include "candidate_loops.inl"
 #include "grey_loops.inl"
