@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import plr_fast
 from plr_fast import gaussian_blur, local_shuffle
@@ -58,6 +61,117 @@ def test_every_backend_gives_the_same_bits(operation: Any, kwargs: dict[str, Any
         activate(variant)
         results.append(operation(images, seed=8, samples=[2**50, -1, 6], **kwargs))
     assert all(np.array_equal(result, results[0]) for result in results[1:])
+
+
+def hashed_pictures(dtype: Any, size: tuple[int, int], count: int) -> np.ndarray:
+    """Return pictures that no library's random numbers enter."""
+    number = np.arange(count * size[0] * size[1], dtype=np.uint64)
+    grey = ((number * np.uint64(2654435761)) >> np.uint64(13)).astype(np.uint8).reshape(count, *size)
+    return grey if dtype == np.uint8 else (grey / 255).astype(np.float32)
+
+
+# Digests of the exact bits, float32 and uint8: a change of meaning, however small, cannot slip in.
+KNOWN: list[tuple[Any, dict[str, Any], str, str]] = [
+    (gaussian_blur, {}, "c0964b3e3222d1b8", "4f29efe43a3e47f0"),
+    (gaussian_blur, {"size": 3, "sigma": 0.8}, "4d34f900b144154c", "eed114100f71be06"),
+    (gaussian_blur, {"size": 7}, "255b516b9777b656", "de360f950cf8d907"),
+    (gaussian_blur, {"size": 9}, "14d30b6c906a5a99", "58bcd86929343612"),
+    (gaussian_blur, {"size": 15, "sigma": 2.5}, "95553e69490634de", "00df27ab74881776"),
+    (gaussian_blur, {"windows": 30}, "50912c57d13e8dc6", "72fa15b0bc1de6df"),
+    (gaussian_blur, {"size": 31, "windows": 500}, "27a7d1e925b278d2", "d86b94957a284884"),
+    (local_shuffle, {}, "8b6ecbe82f706aa0", "7e9a7a3a736101a7"),
+    (local_shuffle, {"grid": (3, 1)}, "13ee1e2b553f5c50", "4797546cc615cb70"),
+    (local_shuffle, {"windows": 40}, "64028e10ef49b007", "b5b3bc67cc8f724b"),
+    (local_shuffle, {"windows": 3000, "window": (2, 25)}, "7a4e47803f8a68b9", "f1d4f03737442bd4"),
+    (local_shuffle, {"windows": 9, "window": 130}, "e1b3b093ba2fdcb9", "3255570613c6d0ec"),
+]
+
+
+@pytest.mark.parametrize(("operation", "kwargs", "floats", "greys"), KNOWN)
+def test_known_answers(backend: str, operation: Any, kwargs: dict[str, Any], floats: str, greys: str) -> None:
+    for dtype, digest in ((np.float32, floats), (np.uint8, greys)):
+        result = operation(hashed_pictures(dtype, (130, 203), 2), seed=2**64 - 5, samples=[-3, 2**60], **kwargs)
+        assert hashlib.sha256(result.tobytes()).hexdigest()[:16] == digest
+
+
+windows_or_none = st.none() | st.integers(1, 60)
+pictures_drawn = {
+    "size": st.tuples(st.integers(1, 90), st.integers(1, 140)),
+    "dtype": st.sampled_from([np.uint8, np.float32]),
+    "seed": st.integers(0, 2**64 - 1),
+    "samples": st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=2),
+}
+property_of_all_backends = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def equal_on_every_backend(operation: Any, images: np.ndarray, **kwargs: Any) -> np.ndarray:
+    """Run an operation on each backend and instruction set, also in place, and return what all of them gave."""
+    from tests.conftest import activate, variants
+
+    results: list[np.ndarray] = []
+    for variant in variants():
+        activate(variant)
+        results.append(operation(images, **kwargs))
+        copy = images.copy()
+        results.append(operation(copy, out=copy, **kwargs))
+    for other in results[1:]:
+        np.testing.assert_array_equal(other.view(np.uint8), results[0].view(np.uint8))
+    return results[0]
+
+
+def by_the_reference(operation: Any, images: np.ndarray, **kwargs: Any) -> np.ndarray:
+    plr_fast.use_backend("reference")
+    try:
+        result: np.ndarray = operation(images, **kwargs)
+    finally:
+        plr_fast.use_backend("auto")
+    return result
+
+
+@property_of_all_backends
+@given(
+    **pictures_drawn,
+    kernel=st.sampled_from([1, 3, 5, 7, 9, 11, 17, 63]),
+    sigma=st.sampled_from([0.0, 0.01, 1.1, 9.0]),
+    windows=windows_or_none,
+)
+def test_any_blur(
+    size: tuple[int, int], dtype: Any, seed: int, samples: list[int], kernel: int, sigma: float, windows: int | None
+) -> None:
+    images = hashed_pictures(dtype, size, len(samples))
+    asked = {"size": kernel, "sigma": sigma, "windows": windows, "seed": seed, "samples": samples}
+    result = equal_on_every_backend(gaussian_blur, images, **asked)
+    # float32: two sums of up to 63 terms whose weights add to 1 round to a few 1e-7; uint8 is exact.
+    expected = by_the_reference(gaussian_blur, images, **asked)
+    np.testing.assert_allclose(result, expected, atol=2e-6 if dtype == np.float32 else 0, rtol=0)
+
+
+@property_of_all_backends
+@given(**pictures_drawn, grid=st.tuples(st.integers(1, 12), st.integers(1, 12)), windows=windows_or_none)
+def test_any_shuffle(
+    size: tuple[int, int], dtype: Any, seed: int, samples: list[int], grid: tuple[int, int], windows: int | None
+) -> None:
+    images = hashed_pictures(dtype, size, len(samples))
+    blocks = (min(grid[0], size[0]), min(grid[1], size[1]))
+    asked = {"grid": blocks, "windows": windows, "seed": seed, "samples": samples}
+    if windows is not None:  # up to the whole image, so that many are hidden by later ones
+        asked["window"] = (1, min(size))
+    result = equal_on_every_backend(local_shuffle, images, **asked)
+    np.testing.assert_array_equal(result, by_the_reference(local_shuffle, images, **asked))
+
+
+def test_windows_over_the_whole_image_leave_the_last_one(backend: str) -> None:
+    images = pictures(np.uint8, (40, 40), 1)
+    many = local_shuffle(images, windows=50, window=40, seed=6)
+    assert np.array_equal(np.sort(many, None), np.sort(images, None)), "the pixels of the original, once each"
+    assert np.array_equal(many, by_the_reference(local_shuffle, images, windows=50, window=40, seed=6))
+
+
+def test_empty_batches(backend: str) -> None:
+    for operation in (gaussian_blur, local_shuffle):
+        assert operation(np.empty((0, 20, 30), np.float32)).shape == (0, 20, 30)
 
 
 @pytest.mark.parametrize("size", SIZES[1:], ids=str)

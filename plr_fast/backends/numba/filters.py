@@ -323,7 +323,7 @@ def shuffle(images: ImageArray, out: ImageArray, samples: Int64Array, spec: Shuf
     seed = np.uint64(spec.seed)
 
     def work(first: int, last: int) -> None:
-        held = np.empty(images[0].size, images.dtype)
+        held = np.empty(images.shape[1] * images.shape[2], images.dtype)
         targets = np.empty((4, _COUNTERS_AHEAD), np.uint64)
         covered = np.empty(images.shape[1:] if windows.count else (1, 1), np.bool_)
         first_rows = np.empty(windows.count, np.int64)
