@@ -20,17 +20,17 @@ typedef u64 Lanes __attribute__((vector_size(16)));
 static inline Lanes multiply_low(Lanes a, Lanes b) { return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu); }
 #endif
 
-enum : u32 { LANES = sizeof(Lanes) / sizeof(u64) };
+enum : u32 { WORD_LANES = sizeof(Lanes) / sizeof(u64) };
 
-// The words of counter values index, index + 1, ... of a stream, LANES times `GROUPS` of them: word w of value
-// g * LANES + k is the lower half of words[w][g][k].
+// The words of counter values index, index + 1, ... of a stream, WORD_LANES times `GROUPS` of them: word w of value
+// g * WORD_LANES + k is the lower half of words[w][g][k].
 template <u32 GROUPS>
 static inline void philox_lanes(u64 seed, u64 sample, u32 stream, u32 index, Lanes (&words)[4][GROUPS]) {
     Lanes count = {};
-    for (u32 k = 0; k < LANES; ++k) count[k] = k;
+    for (u32 k = 0; k < WORD_LANES; ++k) count[k] = k;
     const Lanes zero = {};
     for (u32 g = 0; g < GROUPS; ++g) {
-        words[0][g] = count + (u64)(index + g * LANES);
+        words[0][g] = count + (u64)(index + g * WORD_LANES);
         words[1][g] = zero + (u64)stream;
         words[2][g] = zero + sample;
         words[3][g] = zero + (sample >> 32);

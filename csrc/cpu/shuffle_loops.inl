@@ -7,18 +7,18 @@
 // Where the next steps of a Fisher-Yates shuffle swap to: below(word s, elements left at step s) is the upper half of an
 // entry. Entries stand as the lanes leave them: first word 0 of all counter values, then word 1, ...
 struct SwapsAhead {
-    enum : u32 { GROUPS = 3, COUNTERS = GROUPS * LANES, STEPS = 4 * COUNTERS };
+    enum : u32 { GROUPS = 3, COUNTERS = GROUPS * WORD_LANES, STEPS = 4 * COUNTERS };
     u64 products[4][COUNTERS];
 
     // From step `first` on, when `left` elements are not yet in place.
     void make(u64 seed, u64 sample, u32 stream, u32 first, u32 left) {
         Lanes words[4][GROUPS], taken = {};
         philox_lanes(seed, sample, stream, first / 4, words);
-        for (u32 k = 0; k < LANES; ++k) taken[k] = 4 * k;
+        for (u32 k = 0; k < WORD_LANES; ++k) taken[k] = 4 * k;
         for (u32 word = 0; word < 4; ++word)
             for (u32 g = 0; g < GROUPS; ++g) {
-                const Lanes product = multiply_low(words[word][g], (u64)(left - 4 * g * LANES - word) - taken);
-                __builtin_memcpy(products[word] + g * LANES, &product, sizeof(product));
+                const Lanes product = multiply_low(words[word][g], (u64)(left - 4 * g * WORD_LANES - word) - taken);
+                __builtin_memcpy(products[word] + g * WORD_LANES, &product, sizeof(product));
             }
     }
 
