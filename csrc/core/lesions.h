@@ -70,8 +70,12 @@ struct Placement {
     i32 weight;  // opacity in 1/256
 };
 
-PLR_HD Placement placement(const PasteParams& p, u64 sample, i32 number, u32 lung_pixels) {
-    const Words words = philox(p.seed, sample, STREAM_PASTE, 1u + (u32)number);
+// The words of a patch's own counter value decide.
+PLR_HD Words placement_words(const PasteParams& p, u64 sample, i32 number) {
+    return philox(p.seed, sample, STREAM_PASTE, 1u + (u32)number);
+}
+
+PLR_HD Placement placement(const PasteParams& p, const Words& words, u32 lung_pixels) {
     Placement place;
     place.patch = (i32)below(words.w[0], (u32)p.patches);
     place.pixel = below(words.w[1], lung_pixels);

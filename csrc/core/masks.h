@@ -34,28 +34,32 @@ PLR_HD i32 lowest_bit(u64 word) {  // of a word that is not 0
 
 PLR_HD u64 low_bits(i32 count) { return count >= 64 ? ~(u64)0 : ((u64)1 << count) - 1; }
 
+// All ones where k >= count, else 0: for choices that no branch prediction would get right.
+PLR_HD i32 all_if_passed(i32 k, i32 count) { return (count - 1 - k) >> 31; }
+
 // Position of the set bit that has k set bits below it.
 PLR_HD i32 kth_bit(u64 word, i32 k) {
     i32 at = 0;
     for (i32 half = 32; half > 0; half >>= 1) {
         const i32 count = bit_count(word & low_bits(half));
-        const i32 skip = k >= count ? half : 0;
-        k -= skip != 0 ? count : 0;
-        word >>= skip;
-        at += skip;
+        const i32 passed = all_if_passed(k, count);
+        k -= count & passed;
+        at += half & passed;
+        word >>= half & passed;
     }
     return at;
 }
 
 // Column of the k-th set pixel of a row that has more than k of them.
 PLR_HD i32 kth_in_row(const u64* row, i32 words, i32 k) {
-    i32 w = 0;
-    for (; w + 1 < words; ++w) {
-        const i32 count = bit_count(row[w]);
-        if (k < count) break;
-        k -= count;
+    i32 w = 0, before = 0, total = 0;
+    for (i32 i = 0; i + 1 < words; ++i) {
+        total += bit_count(row[i]);
+        const i32 passed = all_if_passed(k, total);
+        w -= passed;
+        before = (total & passed) | (before & ~passed);
     }
-    return w * 64 + kth_bit(row[w], k);
+    return w * 64 + kth_bit(row[w], k - before);
 }
 
 // The last of `count` ascending numbers, beginning with 0, that is at most k.

@@ -50,17 +50,26 @@ static bool find_whole(const PasteParams& p, u64 sample, i32 number, const Packe
     return true;
 }
 
-// Places of `some` patches from number `first` on; returns how many there are, for some may fit nowhere.
+enum { PLACED = 32 };  // patches that are placed at a time
+
+// Places of `some` patches from number `first` on; returns how many there are, for some may fit nowhere. The words are
+// made lane by lane, so that compilers make many at once.
 static i32 place_patches(const PasteParams& p, u64 sample, const PackedMask& mask, i32 first, i32 some,
                          const PlaceScratch& scratch, Placed* placed) {
+    u32 lanes[3][PLACED];
+    for (i32 i = 0; i < PLACED; ++i) {
+        const Words words = placement_words(p, sample, first + i);
+        for (i32 w = 0; w < 3; ++w) lanes[w][i] = words.w[w];
+    }
     i32 found = 0;
-    for (i32 n = first; n < first + some; ++n) {
-        const Placement place = placement(p, sample, n, mask.before[mask.rows]);
+    for (i32 i = 0; i < some; ++i) {
+        const Words words = {{lanes[0][i], lanes[1][i], lanes[2][i], 0}};
+        const Placement place = placement(p, words, mask.before[mask.rows]);
         const i32 height = p.heights[place.patch], width = p.widths[place.patch];
         i32 row, column;
         kth_set_pixel(mask, place.pixel, &row, &column);
         i32 top = row - height / 2, left = column - width / 2;
-        if (p.whole && !find_whole(p, sample, n, mask, height, width, scratch, &top, &left)) continue;
+        if (p.whole && !find_whole(p, sample, first + i, mask, height, width, scratch, &top, &left)) continue;
         placed[found++] = place_at(p, place, top, left);
     }
     return found;
@@ -131,7 +140,20 @@ static void mark_patch(const PasteParams& p, const Placed& at, const PackedMask&
         }
 }
 
-// The lines that a patch will touch lie far apart: they are asked for while the patches before it are pasted.
+// Places are chosen at random all over the lung, so most of a mask's bits are read: they are asked for while the image
+// before is in hand. Measured, this takes a sixth to a fifth off the time of pasting in place.
+static inline void fetch_mask(const PackedMask& mask) {
+    enum { MOST_WORDS = 8192, WORDS_PER_LINE = 8, COUNTS_PER_LINE = 16 };
+    const i64 words = (i64)mask.rows * mask.words;
+    if (words > MOST_WORDS) return;  // too much to keep near
+    for (i32 y = 0; y <= mask.rows; y += COUNTS_PER_LINE) __builtin_prefetch(mask.before + y, 0, 2);
+    for (i64 w = 0; w < words; w += WORDS_PER_LINE) __builtin_prefetch(mask.bits + w, 0, 2);
+}
+
+// The lines that a patch will touch lie far apart: they are asked for while the patches before it are pasted. Measured,
+// four patches ahead take a fifth off the time of float32 batches.
+enum { AHEAD = 4 };
+
 template <typename T>
 static inline void fetch_ahead(const PasteParams& p, const Placed& at, const T* image) {
     if (at.x0 >= at.x1) return;
@@ -154,21 +176,19 @@ static void note_patch(const PasteRecord& record, i64 entry, const Placed& at) {
     if (record.weights != nullptr) record.weights[entry] = at.weight;
 }
 
-// Patches into image n of the batch. They are placed some at a time, and memory is asked for some patches ahead:
-// measured, four of them take a fifth off the time of float32 batches.
+// Patches into image n of the batch; `cached` if it has just been written.
 template <i32 BLEND, typename T>
-static void paste_image(const PasteParams& p, u64 sample, const PackedMask& mask, T* image, const PlaceScratch& scratch,
-                        const PasteRecord& record, i64 n) {
-    enum { PLACED = 32, AHEAD = 4 };
+static void paste_image(const PasteParams& p, u64 sample, const PackedMask& mask, T* image, bool cached,
+                        const PlaceScratch& scratch, const PasteRecord& record, i64 n) {
     Placed placed[PLACED];
     const i32 count = mask.before[mask.rows] == 0 ? 0 : paste_count(p, sample);
     u8* lesions = record.lesions == nullptr ? nullptr : record.lesions + n * p.height * p.width;
     i32 pasted = 0;
     for (i32 first = 0; first < count; first += PLACED) {
         const i32 some = place_patches(p, sample, mask, first, min_i32(PLACED, count - first), scratch, placed);
-        for (i32 i = 0; i < min_i32(AHEAD, some); ++i) fetch_ahead(p, placed[i], image);
+        for (i32 i = 0; i < (cached ? 0 : min_i32(AHEAD, some)); ++i) fetch_ahead(p, placed[i], image);
         for (i32 i = 0; i < some; ++i) {
-            if (i + AHEAD < some) fetch_ahead(p, placed[i + AHEAD], image);
+            if (!cached && i + AHEAD < some) fetch_ahead(p, placed[i + AHEAD], image);
             paste_patch<BLEND>(p, placed[i], mask, image);
             if (lesions != nullptr) mark_patch<weighted(BLEND)>(p, placed[i], mask, lesions);
             note_patch(record, n * record.most + pasted + i, placed[i]);
@@ -180,14 +200,18 @@ static void paste_image(const PasteParams& p, u64 sample, const PackedMask& mask
 }
 
 template <typename T>
-static void paste_blended(const PasteParams& p, u64 sample, const PackedMask& mask, T* image,
+static void paste_blended(const PasteParams& p, u64 sample, const PackedMask& mask, T* image, bool cached,
                           const PlaceScratch& scratch, const PasteRecord& record, i64 n) {
     switch (p.blend) {
-        case BLEND_REPLACE: paste_image<BLEND_REPLACE>(p, sample, mask, image, scratch, record, n); break;
-        case BLEND_MAX: paste_image<BLEND_MAX>(p, sample, mask, image, scratch, record, n); break;
-        case BLEND_ALPHA: paste_image<BLEND_ALPHA>(p, sample, mask, image, scratch, record, n); break;
-        default: paste_image<BLEND_ADD>(p, sample, mask, image, scratch, record, n); break;
+        case BLEND_REPLACE: paste_image<BLEND_REPLACE>(p, sample, mask, image, cached, scratch, record, n); break;
+        case BLEND_MAX: paste_image<BLEND_MAX>(p, sample, mask, image, cached, scratch, record, n); break;
+        case BLEND_ALPHA: paste_image<BLEND_ALPHA>(p, sample, mask, image, cached, scratch, record, n); break;
+        default: paste_image<BLEND_ADD>(p, sample, mask, image, cached, scratch, record, n); break;
     }
+}
+
+static inline PackedMask mask_of(const PackedMasks& masks, i64 n, i32 rows, i32 words) {
+    return {masks.bits + n * rows * words, masks.before + n * (rows + 1), rows, words};
 }
 
 int paste(const PasteParams& p, const ImageBatch& batch, const PackedMasks& masks, const PasteRecord& record, i64 first,
@@ -200,18 +224,20 @@ int paste(const PasteParams& p, const ImageBatch& batch, const PackedMasks& mask
     const i64 bytes = pixels * (batch.pixel == PIXEL_UINT8 ? 1 : 4);
     for (i64 n = first; n < last; ++n) {
         const u64 sample = (u64)batch.samples[n];
-        const PackedMask mask = {masks.bits + n * rows * words, masks.before + n * (rows + 1), rows, words};
+        const PackedMask mask = mask_of(masks, n, rows, words);
+        if (n + 1 < last) fetch_mask(mask_of(masks, n + 1, rows, words));
         char* target = (char*)batch.target + n * bytes;
         const char* source = (const char*)batch.source + n * bytes;
-        if (batch.source != batch.target && p.stream)
-            copy_past_caches(target, source, bytes);
-        else if (batch.source != batch.target)
+        const bool copied = batch.source != batch.target, cached = copied && !p.stream;
+        if (cached)
             __builtin_memcpy(target, source, (unsigned long)bytes);
+        else if (copied)
+            copy_past_caches(target, source, bytes);
         if (record.lesions != nullptr) __builtin_memset(record.lesions + n * pixels, 0, (unsigned long)pixels);
         if (batch.pixel == PIXEL_UINT8)
-            paste_blended(p, sample, mask, (u8*)target, scratch, record, n);
+            paste_blended(p, sample, mask, (u8*)target, cached, scratch, record, n);
         else
-            paste_blended(p, sample, mask, (float*)target, scratch, record, n);
+            paste_blended(p, sample, mask, (float*)target, cached, scratch, record, n);
     }
     return STATUS_OK;
 }

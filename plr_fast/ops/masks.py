@@ -27,7 +27,8 @@ class MaskIndex:
     def __init__(self, packed: PackedMasks, width: int) -> None:
         packed.bits.flags.writeable = packed.before.flags.writeable = False
         self.packed = packed
-        self.shape = (*packed.bits.shape[:2], width)
+        batch, height = packed.bits.shape[:2]
+        self.shape: tuple[int, int, int] = (int(batch), int(height), width)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -37,8 +38,8 @@ class MaskIndex:
         chosen = indices if isinstance(indices, slice) else np.atleast_1d(np.asarray(indices))
         if not isinstance(chosen, slice) and chosen.size == 0:
             chosen = slice(0)
-        bits, before = (np.ascontiguousarray(array[chosen]) for array in (self.packed.bits, self.packed.before))
-        return MaskIndex(PackedMasks(bits, before), self.shape[2])
+        bits = np.ascontiguousarray(self.packed.bits[chosen])
+        return MaskIndex(PackedMasks(bits, np.ascontiguousarray(self.packed.before[chosen])), self.shape[2])
 
     def __repr__(self) -> str:
         return f"MaskIndex({self.shape[0]} masks of {self.shape[1]}x{self.shape[2]})"

@@ -54,7 +54,7 @@ class PasteInfo:
     lesion_mask: torch.Tensor | np.ndarray | None = None  # bool, like the images: pixels that a patch wrote to
 
     def corners(self, image: int) -> Float32Array:
-        """Return the boxes of one image as detectors take them: float32 (n, 4), left, top, right, bottom (exclusive)."""
+        """Return the boxes of one image as left, top, right, bottom (exclusive), float32 (n, 4)."""
         top, left, height, width = self.boxes[image, : self.counts[image]].T
         return np.stack([left, top, left + width, top + height], axis=1).astype(np.float32)
 

@@ -205,7 +205,7 @@ def row_weights(opacity, feather, cover, at, y, x, count, height, width, weights
 
 @jit
 def blend_run(mode, grey, pixels, at, weights, line, column, start, end):
-    """Blend pixels start..end - 1 of the row of a patch at ``pixels[at]`` into ``line``, where it begins at ``column``."""
+    """Blend pixels start..end - 1 of a patch's row at ``pixels[at]`` into ``line``, where it begins at ``column``."""
     if mode == REPLACE:
         for x in range(start, end):
             line[column + x] = grey[pixels[at + x]]

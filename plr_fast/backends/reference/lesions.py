@@ -48,7 +48,8 @@ def pack_masks(masks: Uint8Array, out: PackedMasks, threads: int) -> None:  # no
 def unpacked(masks: PackedMasks, n: int, width: int) -> NDArray[np.bool_]:
     """Return mask n, bool (H, W)."""
     x = np.arange(width)
-    return (masks.bits[n][:, x // 64] >> (x % 64).astype(np.uint64) & np.uint64(1)).astype(np.bool_)
+    set_bits: NDArray[np.bool_] = (masks.bits[n][:, x // 64] >> (x % 64).astype(np.uint64) & np.uint64(1)) != 0
+    return set_bits
 
 
 def feathered(weight: int, feather: int, height: int, width: int) -> NDArray[np.int64]:
@@ -118,7 +119,7 @@ def whole_place(
     height, width = size
     if height > lung.shape[0] or width > lung.shape[1]:
         return None
-    fits = sliding_window_view(lung, size).all(axis=(2, 3))
+    fits: NDArray[np.bool_] = np.asarray(sliding_window_view(lung, size).all(axis=(2, 3)))
     centres = np.argwhere(lung)
     words = [word for block in (0, 1) for word in draw(seed, sample, Stream.PLACE, number, block)]
     corners = [corner]
@@ -191,13 +192,12 @@ def paste_one(
     place = (slice(top + y.start, top + y.stop), slice(left + x.start, left + x.stop))
     grey = image.dtype == np.uint8
     patch = bank.pixels[stored].reshape(height, width)[y, x].astype(np.float64) * (1.0 if grey else 1 / 255)
-    opacity, belongs = feathered(weight, spec.feather, height, width)[y, x], np.bool_(True)
+    opacity, written = feathered(weight, spec.feather, height, width)[y, x], lung[place]
     if cover is not None:
         share = cover[stored].reshape(height, width)[y, x].astype(np.int64)
         opacity = (weight * (share + (share >> 7)) + 128) >> 8
-        belongs = share >= (1 if spec.blend in ("alpha", "add") else 128)
+        written = written & (share >= (1 if spec.blend in ("alpha", "add") else 128))
     pixel = image[place].astype(np.float64)
-    written = lung[place] & belongs
     values = np.where(written, blended(spec.blend, pixel, patch, opacity, 255.0 if grey else 1.0), pixel)
     image[place] = np.floor(values + 0.5) if grey else values
     entry = int(record.counts[n])
