@@ -50,6 +50,11 @@ def test_bank(measure: Any, backend: str) -> None:
     assert len(bank) == 5000
 
 
+def test_bank_of_many_cells(measure: Any) -> None:
+    group = "bank: 5,000 patches from 500 noise images of 512x512"
+    measure(group, 5000, "patch", lambda: LesionBank.generate(cells=(2, 10)))
+
+
 def test_bank_noise_alone(measure: Any) -> None:
     out = torch.empty(20, SIZE, SIZE, dtype=torch.uint8)
 

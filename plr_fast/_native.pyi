@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['blur', 'candidates', 'compiler', 'cover_patches', 'noise', 'pack_masks', 'paste', 'philox', 'scale_grey', 'select_tier', 'shuffle', 'tier', 'tiers']
+__all__: list[str] = ['blur', 'candidates', 'compiler', 'cover_patches', 'cut', 'noise', 'pack_masks', 'paste', 'philox', 'scale_grey', 'select_tier', 'shuffle', 'tier', 'tiers']
 def blur(images: numpy.ndarray, out: numpy.ndarray, samples: numpy.ndarray, weights: numpy.ndarray, weights_q8: numpy.ndarray, seed: typing.SupportsInt | typing.SupportsIndex, window_count: typing.SupportsInt | typing.SupportsIndex, window_sizes: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Separable blur of whole images or of random windows.
@@ -19,6 +19,10 @@ def candidates(images: numpy.ndarray, image_ids: numpy.ndarray, seed: typing.Sup
 def cover_patches(pixels: numpy.ndarray, offsets: numpy.ndarray, heights: numpy.ndarray, widths: numpy.ndarray, shape: str, feather: typing.SupportsInt | typing.SupportsIndex, cover: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     How much of each pixel of a bank its patch covers.
+    """
+def cut(images: numpy.ndarray, boxes: numpy.ndarray, offsets: numpy.ndarray, out: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Copy boxes (image, top, left, height, width) out of images, each to its offset in out.
     """
 def noise(out: numpy.ndarray, samples: numpy.ndarray, seed: typing.SupportsInt | typing.SupportsIndex, cells: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(3)"], octaves: typing.SupportsInt | typing.SupportsIndex, persistence: typing.SupportsFloat | typing.SupportsIndex, lacunarity: typing.SupportsFloat | typing.SupportsIndex, tileable: bool, format: str, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """

@@ -285,6 +285,28 @@ void scale_grey(const py::array& images, py::array out, int threads) {
     });
 }
 
+void cut(const py::array& images, const py::array& boxes, const py::array& offsets, py::array out, int threads) {
+    require_rank(images, "images", 3);
+    require_rank(offsets, "offsets", 1);
+    const i64 count = offsets.shape(0), rows = images.shape(1), columns = images.shape(2);
+    require_shape(boxes, "boxes", {offsets.shape(0), 5});
+    const u8* grey = input<u8>(images, "images");
+    const i64* box = input<i64>(boxes, "boxes");
+    const i64* places = input<i64>(offsets, "offsets");
+    u8* target = output<u8>(out, "out");
+    for (i64 i = 0; i < count; ++i) {
+        const i64* b = box + 5 * i;
+        const bool inside = b[0] >= 0 && b[0] < images.shape(0) && b[1] >= 0 && b[2] >= 0 && b[3] >= 0 && b[4] >= 0 &&
+                            b[3] <= rows - b[1] && b[4] <= columns - b[2];
+        if (!inside || places[i] < 0 || b[3] * b[4] > (i64)out.size() - places[i])
+            throw py::value_error("box " + std::to_string(i) + " lies outside the images or does not fit into out");
+    }
+    const Kernels& k = kernels();
+    run(count, threads, [&](i64 first, i64 last) {
+        return k.cut(grey, rows, columns, box, places, target, first, last);
+    });
+}
+
 py::array_t<u32> philox_words(u64 seed, i64 sample, u32 stream, u32 index) {
     const Words words = philox(seed, (u64)sample, stream, index);
     return py::array_t<u32>(4, words.w);
@@ -320,6 +342,8 @@ PYBIND11_MODULE(_native, m) {
     m.def("candidates", &candidates, "images"_a, "image_ids"_a, "seed"_a, "patch"_a, "first_round"_a, "out"_a,
           "threads"_a, "Grey sum, top, left, height, width of each candidate patch.");
     m.def("scale_grey", &scale_grey, "images"_a, "out"_a, "threads"_a, "uint8 grey to float32 in [0, 1].");
+    m.def("cut", &cut, "images"_a, "boxes"_a, "offsets"_a, "out"_a, "threads"_a,
+          "Copy boxes (image, top, left, height, width) out of images, each to its offset in out.");
     m.def("philox", &philox_words, "seed"_a, "sample"_a, "stream"_a, "index"_a, "The four words of one counter value.");
     m.def("tier", [] { return std::string(kernels().name); }, "Name of the instruction set in use.");
     m.def("tiers", &tier_table, "Instruction sets in this build, best first, and whether this CPU has them.");

@@ -54,6 +54,9 @@ struct Kernels {
     int (*candidates)(u64 seed, const u8* images, const i64* image_ids, i64 rows, i64 columns, i32 low, i32 high,
                       u32 first_round, u32 rounds, i32* out, i64 first, i64 last);
     int (*scale_grey)(const u8* grey, float* out, i64 first, i64 last);
+    // boxes: int64 [count][5] = image, top, left, height, width; box i goes to out[offsets[i]] on, row by row
+    int (*cut)(const u8* images, i64 rows, i64 columns, const i64* boxes, const i64* offsets, u8* out, i64 first,
+               i64 last);
 };
 
 }  // namespace plr

@@ -41,7 +41,8 @@ namespace {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {PLR_STRING(PLR_TIER), noise, pack_masks, cover_patches, paste, blur, shuffle, candidates, scale_grey};
+const Kernels kernels = {PLR_STRING(PLR_TIER), noise,      pack_masks, cover_patches, paste, blur, shuffle,
+                         candidates,            scale_grey, cut};
 
 }  // namespace PLR_TIER
 }  // namespace plr

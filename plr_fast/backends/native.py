@@ -23,7 +23,18 @@ from .specs import (
     Windows,
 )
 
-__all__ = ["blur", "candidates", "cover_patches", "describe", "noise", "pack_masks", "paste", "scale_grey", "shuffle"]
+__all__ = [
+    "blur",
+    "candidates",
+    "cover_patches",
+    "cut",
+    "describe",
+    "noise",
+    "pack_masks",
+    "paste",
+    "scale_grey",
+    "shuffle",
+]
 
 
 def describe() -> str:
@@ -54,6 +65,10 @@ def candidates(
     threads: int,
 ) -> None:
     _native.candidates(images, image_ids, seed, patch, first_round, out, threads)
+
+
+def cut(images: Uint8Array, boxes: Int64Array, offsets: Int64Array, out: Uint8Array, threads: int) -> None:
+    _native.cut(images, boxes, offsets, out, threads)
 
 
 def pack_masks(masks: Uint8Array, out: PackedMasks, threads: int) -> None:

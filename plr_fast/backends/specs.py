@@ -136,6 +136,12 @@ class Backend(Protocol):
     ) -> None:
         """Fill ``out`` (images, rounds, 5) with grey sum, top, left, height, width of each candidate patch."""
 
+    def cut(self, images: Uint8Array, boxes: Int64Array, offsets: Int64Array, out: Uint8Array, threads: int) -> None:
+        """Copy ``boxes`` (n, 5) = image, top, left, height, width of ``images`` (M, H, W) to ``out[offsets[i] :]``.
+
+        Each is copied row by row; no two may overlap in ``out``.
+        """
+
     def pack_masks(self, masks: Uint8Array, out: PackedMasks, threads: int) -> None:
         """Fill ``out`` from ``masks`` (B, H, W), non-zero = set."""
 

@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import overload
 
@@ -14,33 +14,17 @@ import numpy as np
 
 from .._version import __version__
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import PatchBank, Shape, Uint8Array
+from ..backends.specs import MAX_OCTAVES, PatchBank, Shape, Uint8Array
 from ..errors import DataError
 from ..files import atomic_path
-from .arguments import integer, pair, require_memory, seed_value
-from .noise import cell_count, octave_settings, perlin_noise
+from .arguments import integer, number, pair, require_memory, seed_value
+from .bank_search import search
+from .bank_settings import BankSettings, varied
+from .noise import cell_count
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: one noise setting for all images
 LARGEST_PATCH = 2048  # the sum of its grey fits 32 bits
 _COVERS_KEPT = 4
-_CHUNK_BYTES = 32 * 2**20  # noise images held at a time
-_FIRST_ROUNDS = 24  # candidates per wanted patch, spread over the images, before the first look at the acceptance
-
-
-@dataclass(frozen=True)
-class BankSettings:
-    """What a bank was made from; the same settings give the same bank on every backend."""
-
-    count: int
-    images: int
-    size: int
-    threshold: int
-    patch: tuple[int, int]
-    cells: float
-    octaves: int
-    persistence: float
-    lacunarity: float
-    seed: int
 
 
 class LesionBank(Sequence[Uint8Array]):
@@ -64,9 +48,9 @@ class LesionBank(Sequence[Uint8Array]):
         threshold: int = 180,
         patch: tuple[int, int] = (5, 25),
         *,
-        cells: float = 4,
-        octaves: int = 4,
-        persistence: float = 0.5,
+        cells: float | list[float] | tuple[float, float] = 4,
+        octaves: int | list[int] | tuple[int, int] = 4,
+        persistence: float | list[float] | tuple[float, float] = 0.5,
         lacunarity: float = 2,
         seed: int = 0,
         max_candidates: int = 2**22,
@@ -84,7 +68,10 @@ class LesionBank(Sequence[Uint8Array]):
             size: height and width of the noise images in pixels.
             threshold: keep patches whose mean grey is above this, 0..254.
             patch: smallest and largest side in pixels (the paper's 15 +- 10).
-            cells, octaves, persistence, lacunarity: see :func:`plr_fast.perlin_noise`.
+            cells, octaves, persistence: see :func:`plr_fast.perlin_noise`; more than one value makes clouds of several
+                sizes. A list is gone through in turn, image by image; from a tuple (low, high), both ends included,
+                each image draws its own: an integer for ``octaves``, else one of 17 values at equal distances.
+            lacunarity: see :func:`plr_fast.perlin_noise`.
             seed: 0..2^64-1.
             max_candidates: give up after looking at so many.
 
@@ -99,14 +86,16 @@ class LesionBank(Sequence[Uint8Array]):
             size=integer(size, "size", 1, 2**15),
             threshold=integer(threshold, "threshold", 0, 254),
             patch=(low, high),
-            cells=cell_count(cells),
-            **octave_settings(octaves, persistence, lacunarity),
+            cells=varied(cells, "cells", cell_count),
+            octaves=varied(octaves, "octaves", lambda value: integer(value, "octaves", 1, MAX_OCTAVES)),
+            persistence=varied(persistence, "persistence", lambda value: number(value, "persistence", 0.0, 16.0)),
+            lacunarity=number(lacunarity, "lacunarity", 1.0, 64.0),
             seed=seed_value(seed),
         )
         if high > settings.size:
             raise ValueError(f"patch must fit into the noise images, {size} pixels wide, not be up to {high} pixels")
         require_memory(settings.count * high * high, f"a bank of {count} patches")
-        return cls(_search(settings, integer(max_candidates, "max_candidates", 1, 2**32)), settings)
+        return cls(search(settings, integer(max_candidates, "max_candidates", 1, 2**32)), settings)
 
     def __len__(self) -> int:
         return len(self.packed.offsets)
@@ -162,7 +151,7 @@ class LesionBank(Sequence[Uint8Array]):
         Raises:
             StorageError: the disk is full or the folder cannot be written.
         """
-        header = {"format_version": FORMAT_VERSION, "plr_fast": __version__, "settings": asdict(self.settings)}
+        header = {"format_version": FORMAT_VERSION, "plr_fast": __version__, "settings": self.settings.as_json()}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, header=np.array(json.dumps(header)), **asdict(self.packed))
 
@@ -180,8 +169,7 @@ class LesionBank(Sequence[Uint8Array]):
                 if header["format_version"] > FORMAT_VERSION:
                     raise DataError(f"{path} was written by plr_fast {header['plr_fast']}, newer than this: upgrade")
                 packed = PatchBank(file["pixels"], file["offsets"], file["heights"], file["widths"])
-            raw = header["settings"]
-            settings = BankSettings(**{**raw, "patch": tuple(raw["patch"])})
+            settings = BankSettings.from_json(header["settings"])
         except (OSError, EOFError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
@@ -208,82 +196,6 @@ class LesionBank(Sequence[Uint8Array]):
         sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
         with atomic_path(Path(path)) as temporary:
             Image.fromarray(sheet).save(temporary, format="PNG")
-
-
-def _search(settings: BankSettings, max_candidates: int) -> PatchBank:
-    """Look at rounds of candidates over all images until enough are accepted."""
-    found: list[tuple[np.ndarray, Uint8Array]] = []
-    accepted, seen, rounds = 0, 0, 0
-    means: list[np.ndarray] = []
-    step = -(-_FIRST_ROUNDS * settings.count // settings.images)
-    while accepted < settings.count:
-        step = min(step, (max_candidates - seen) // settings.images)
-        if step < 1:
-            _give_up(settings, seen, accepted, means)
-        for order, patches, grey in _rounds(settings, rounds, step):
-            found.append((order, patches))
-            means.append(grey)
-            accepted += len(order)
-        rounds += step
-        seen += step * settings.images
-        # Enough rounds for what is missing at the rate seen so far, with a little to spare.
-        missing = (settings.count - accepted) * 1.1 / max(accepted, 1) * rounds
-        step = max(1, min(int(missing) + 1, 4 * rounds))
-    return _pack(settings, found)
-
-
-def _rounds(settings: BankSettings, first: int, step: int) -> Iterator[tuple[np.ndarray, Uint8Array, np.ndarray]]:
-    """Yield, chunk by chunk of images: accepted candidates (order, top-left, size ...), their pixels, a histogram."""
-    backend, size = active_backend(), settings.size
-    # A chunk holds images and their candidates; both are bounded.
-    chunk = max(1, min(settings.images, _CHUNK_BYTES // (size * size), _CHUNK_BYTES // (20 * step) + 1))
-    buffer = np.empty((chunk, size, size), np.uint8)
-    rows = np.empty((chunk, step, 5), np.int32)
-    for start in range(0, settings.images, chunk):
-        ids = np.arange(start, min(start + chunk, settings.images), dtype=np.int64)
-        images, candidates = buffer[: len(ids)], rows[: len(ids)]
-        perlin_noise(
-            images.shape, cells=settings.cells, octaves=settings.octaves, persistence=settings.persistence,
-            lacunarity=settings.lacunarity, seed=settings.seed, samples=ids, dtype="uint8", grey="minmax", out=images,
-        )  # fmt: skip
-        backend.candidates(images, ids, settings.seed, settings.patch, first, candidates, get_num_threads())
-        area = candidates[..., 3] * candidates[..., 4]
-        image, number = np.nonzero(candidates[..., 0] > settings.threshold * area)
-        boxes = candidates[image, number]
-        order = np.column_stack([(first + number) * settings.images + ids[image], boxes[:, 3:]])
-        pixels = [
-            images[i, top : top + height, left : left + width].reshape(-1)
-            for i, (_, top, left, height, width) in zip(image, boxes, strict=True)
-        ]
-        yield order, np.concatenate(pixels) if pixels else np.empty(0, np.uint8), _histogram(candidates[..., 0], area)
-
-
-def _histogram(total: np.ndarray, area: np.ndarray) -> np.ndarray:
-    return np.bincount((total // area).reshape(-1), minlength=256)
-
-
-def _pack(settings: BankSettings, found: list[tuple[np.ndarray, Uint8Array]]) -> PatchBank:
-    """Put the first ``count`` accepted candidates, by candidate order, into one buffer."""
-    rows = np.concatenate([order for order, _ in found])
-    pixels = np.concatenate([patches for _, patches in found])
-    lengths = rows[:, 1] * rows[:, 2]
-    starts = np.cumsum(lengths) - lengths
-    first = np.argsort(rows[:, 0])[: settings.count]
-    offsets = np.cumsum(lengths[first]) - lengths[first]
-    packed = np.concatenate([pixels[starts[i] : starts[i] + lengths[i]] for i in first])
-    return PatchBank(packed, offsets.astype(np.int64), rows[first, 1].astype(np.int32), rows[first, 2].astype(np.int32))
-
-
-def _give_up(settings: BankSettings, seen: int, accepted: int, histograms: list[np.ndarray]) -> None:
-    if not histograms:
-        raise DataError(f"max_candidates allows less than one for each of the {settings.images} images: raise it")
-    shares = np.cumsum(np.sum(histograms, axis=0)) / seen
-    median, high, highest = (int(np.searchsorted(shares, q)) for q in (0.5, 0.99, 1.0))
-    raise DataError(
-        f"only {accepted} of {settings.count} patches found among {seen:,} candidates: their mean grey has median "
-        f"{median}, 99th percentile {high}, maximum {highest}, and the threshold is {settings.threshold}. "
-        "Lower the threshold, use fewer cells or smaller patches, or raise max_candidates."
-    )
 
 
 def is_sound(packed: PatchBank) -> bool:

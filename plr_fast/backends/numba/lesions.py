@@ -64,6 +64,24 @@ def candidates(
 
 
 @jit
+def cut_boxes(images, boxes, offsets, out, first, last):
+    for i in range(first, last):
+        n, top, left, height, width = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3], boxes[i, 4]
+        at = offsets[i]
+        for y in range(top, top + height):
+            for x in range(left, left + width):
+                out[at] = images[n, y, x]
+                at += 1
+
+
+def cut(images: Uint8Array, boxes: Int64Array, offsets: Int64Array, out: Uint8Array, threads: int) -> None:
+    def copy(first: int, last: int) -> None:
+        cut_boxes(images, boxes, offsets, out, first, last)
+
+    for_each_range(len(boxes), threads, copy)
+
+
+@jit
 def to_edge(at, size):
     return min(at, size - 1 - at) + 1
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .filters import blur, shuffle
 from .grey import scale_grey
-from .lesions import candidates, cover_patches, pack_masks, paste
+from .lesions import candidates, cover_patches, cut, pack_masks, paste
 from .noise import noise
 
-__all__ = ["blur", "candidates", "cover_patches", "noise", "pack_masks", "paste", "scale_grey", "shuffle"]
+__all__ = ["blur", "candidates", "cover_patches", "cut", "noise", "pack_masks", "paste", "scale_grey", "shuffle"]

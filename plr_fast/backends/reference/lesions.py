@@ -37,6 +37,17 @@ def candidates(
             out[n, r] = total, top, left, height, width
 
 
+def cut(
+    images: Uint8Array,
+    boxes: Int64Array,
+    offsets: Int64Array,
+    out: Uint8Array,
+    threads: int,  # noqa: ARG001 - one thread
+) -> None:
+    for (n, top, left, height, width), start in zip(boxes, offsets, strict=True):
+        out[start : start + height * width] = images[n, top : top + height, left : left + width].reshape(-1)
+
+
 def pack_masks(masks: Uint8Array, out: PackedMasks, threads: int) -> None:  # noqa: ARG001 - one thread
     out.bits[...] = 0
     for x in range(masks.shape[2]):
