@@ -26,6 +26,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .data.lungs.masks import lung_mask
     from .ops import (
+        FreshLesions,
         LesionBank,
         MaskIndex,
         PasteInfo,
@@ -44,6 +45,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "EmptyMaskWarning",
+    "FreshLesions",
     "ImageReadError",
     "LesionBank",
     "MaskIndex",
@@ -67,7 +69,9 @@ __all__ = [
 # Loaded when first asked for: the operations bring torch along, lung masks also SciPy and scikit-image. So the command
 # line answers at once, and can set what torch reads at its start.
 _LAZY = {
-    **dict.fromkeys(("LesionBank", "MaskIndex", "PasteInfo", "gaussian_blur", "index_masks"), "plr_fast.ops"),
+    **dict.fromkeys(
+        ("FreshLesions", "LesionBank", "MaskIndex", "PasteInfo", "gaussian_blur", "index_masks"), "plr_fast.ops"
+    ),
     **dict.fromkeys(("local_shuffle", "paste_lesions", "perlin_noise"), "plr_fast.ops"),
     "lung_mask": "plr_fast.data.lungs.masks",
 }

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['blur', 'candidates', 'compiler', 'cover_patches', 'cut', 'noise', 'pack_masks', 'paste', 'philox', 'scale_grey', 'select_tier', 'shuffle', 'tier', 'tiers']
+__all__: list[str] = ['blur', 'candidates', 'compiler', 'cover_patches', 'cut', 'fresh', 'fresh_table', 'noise', 'pack_masks', 'paste', 'philox', 'scale_grey', 'select_tier', 'shuffle', 'tier', 'tiers']
 def blur(images: numpy.ndarray, out: numpy.ndarray, samples: numpy.ndarray, weights: numpy.ndarray, weights_q8: numpy.ndarray, seed: typing.SupportsInt | typing.SupportsIndex, window_count: typing.SupportsInt | typing.SupportsIndex, window_sizes: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Separable blur of whole images or of random windows.
@@ -24,6 +24,14 @@ def cut(images: numpy.ndarray, boxes: numpy.ndarray, offsets: numpy.ndarray, out
     """
     Copy boxes (image, top, left, height, width) out of images, each to its offset in out.
     """
+def fresh(samples: numpy.ndarray, pixels: numpy.ndarray, heights: numpy.ndarray, widths: numpy.ndarray, low: numpy.ndarray, scale: numpy.ndarray, permutation: numpy.ndarray, offsets: numpy.ndarray, size: typing.SupportsInt | typing.SupportsIndex, cells: typing.SupportsFloat | typing.SupportsIndex, octaves: typing.SupportsInt | typing.SupportsIndex, persistence: typing.SupportsFloat | typing.SupportsIndex, lacunarity: typing.SupportsFloat | typing.SupportsIndex, patch: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], threshold: typing.SupportsInt | typing.SupportsIndex, centre: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, count: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Make fresh patches, so many slots for each sample.
+    """
+def fresh_table(low: numpy.ndarray, scale: numpy.ndarray, permutation: numpy.ndarray, offsets: numpy.ndarray, noise_seed: typing.SupportsInt | typing.SupportsIndex, size: typing.SupportsInt | typing.SupportsIndex, cells: typing.SupportsFloat | typing.SupportsIndex, octaves: typing.SupportsInt | typing.SupportsIndex, persistence: typing.SupportsFloat | typing.SupportsIndex, lacunarity: typing.SupportsFloat | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Fill the table of the noise images that fresh patches are made from.
+    """
 def noise(out: numpy.ndarray, samples: numpy.ndarray, seed: typing.SupportsInt | typing.SupportsIndex, cells: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(3)"], octaves: typing.SupportsInt | typing.SupportsIndex, persistence: typing.SupportsFloat | typing.SupportsIndex, lacunarity: typing.SupportsFloat | typing.SupportsIndex, tileable: bool, format: str, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Fill out with one noise sample per id.
@@ -32,7 +40,7 @@ def pack_masks(masks: numpy.ndarray, bits: numpy.ndarray, before: numpy.ndarray,
     """
     Pack masks into bits and count their pixels before each row.
     """
-def paste(images: numpy.ndarray, out: numpy.ndarray, bits: numpy.ndarray, before: numpy.ndarray, samples: numpy.ndarray, pixels: numpy.ndarray, offsets: numpy.ndarray, heights: numpy.ndarray, widths: numpy.ndarray, cover: numpy.ndarray | None, seed: typing.SupportsInt | typing.SupportsIndex, count: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], blend: str, weight: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], feather: typing.SupportsInt | typing.SupportsIndex, whole: bool, counts: numpy.ndarray, skipped: numpy.ndarray, boxes: numpy.ndarray | None, patches: numpy.ndarray | None, weights: numpy.ndarray | None, lesions: numpy.ndarray | None, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+def paste(images: numpy.ndarray, out: numpy.ndarray, bits: numpy.ndarray, before: numpy.ndarray, samples: numpy.ndarray, pixels: numpy.ndarray, offsets: numpy.ndarray, heights: numpy.ndarray, widths: numpy.ndarray, cover: numpy.ndarray | None, seed: typing.SupportsInt | typing.SupportsIndex, count: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], blend: str, weight: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex], feather: typing.SupportsInt | typing.SupportsIndex, whole: bool, own: bool, counts: numpy.ndarray, skipped: numpy.ndarray, boxes: numpy.ndarray | None, patches: numpy.ndarray | None, weights: numpy.ndarray | None, lesions: numpy.ndarray | None, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Copy images to out and paste patches into the masked part; the last arrays receive what was done.
     """

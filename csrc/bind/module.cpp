@@ -117,7 +117,7 @@ void pack_masks(const py::array& masks, py::array bits, py::array before, int th
         [&](i64 first, i64 last) { return k.pack_masks(from, height, width, to, counts, first, last); });
 }
 
-// The bank's arrays, with a check that every patch lies in the pixels.
+// The bank's arrays, with a check that every patch lies in the pixels. Height and width 0: there is no such patch.
 void set_bank(PasteParams& p, const py::array& pixels, const py::array& offsets, const py::array& heights,
               const py::array& widths) {
     require_rank(offsets, "offsets", 1);
@@ -128,9 +128,8 @@ void set_bank(PasteParams& p, const py::array& pixels, const py::array& offsets,
     p.heights = input<i32>(heights, "heights");
     p.widths = input<i32>(widths, "widths");
     p.patches = (i32)offsets.shape(0);
-    if (p.patches == 0) throw py::value_error("the bank holds no patches");
     for (i32 i = 0; i < p.patches; ++i)
-        if (p.heights[i] < 1 || p.widths[i] < 1 || p.offsets[i] < 0 ||
+        if (p.heights[i] < 0 || p.widths[i] < 0 || (p.heights[i] == 0) != (p.widths[i] == 0) || p.offsets[i] < 0 ||
             p.offsets[i] + (i64)p.heights[i] * p.widths[i] > (i64)pixels.size())
             throw py::value_error("patch " + std::to_string(i) + " of the bank lies outside its pixels");
 }
@@ -171,7 +170,8 @@ constexpr py::ssize_t STREAM_BYTES = 32 << 20;
 void paste(const py::array& images, py::array out, const py::array& bits, const py::array& before,
            const py::array& samples, const py::array& pixels, const py::array& offsets, const py::array& heights,
            const py::array& widths, const Optional& cover, u64 seed, std::pair<int, int> count,
-           const std::string& blend, std::pair<int, int> weight, int feather, bool whole, py::array counts,
+           const std::string& blend, std::pair<int, int> weight, int feather, bool whole, bool own,
+           py::array counts,
            py::array skipped, Optional boxes, Optional patches, Optional weights, Optional lesions, int threads) {
     const ImageBatch batch = image_batch(images, out, samples);
     const py::ssize_t number = images.shape(0), most = count.second;
@@ -188,7 +188,10 @@ void paste(const py::array& images, py::array out, const py::array& bits, const 
     p.feather = feather;
     p.whole = whole;
     p.stream = out.nbytes() >= STREAM_BYTES;
+    p.own = own;
     if (count.first < 0 || count.first > count.second) throw py::value_error("count must be 0 <= low <= high");
+    if (own) require_shape(offsets, "offsets", {number * most});
+    if (!own && p.patches == 0) throw py::value_error("the bank holds no patches");
     if (weight.first < 0 || weight.first > weight.second || weight.second > 256 || feather < 0)
         throw py::value_error("weight must be 0 <= low <= high <= 256, and feather >= 0");
     if (cover) {
@@ -307,6 +310,69 @@ void cut(const py::array& images, const py::array& boxes, const py::array& offse
     });
 }
 
+// The noise behind fresh patches: square images, in the plane.
+std::shared_ptr<const NoiseTables> fresh_noise(i64 size, double cells, int octaves, double persistence,
+                                               double lacunarity) {
+    if (size < 1 || octaves < 1 || octaves > MAX_OCTAVES)
+        throw py::value_error("size must be at least 1, and octaves 1.." + std::to_string(MAX_OCTAVES));
+    NoiseSettings settings = {{1.0, cells, cells}, octaves, persistence, lacunarity, false};
+    settings.size = {1, size, size};
+    return NoiseTables::get(settings);
+}
+
+void fresh_table(py::array low, py::array scale, py::array permutation, py::array offsets, u64 noise_seed, i64 size,
+                 double cells, int octaves, double persistence, double lacunarity, int threads) {
+    const std::shared_ptr<const NoiseTables> tables = fresh_noise(size, cells, octaves, persistence, lacunarity);
+    require_rank(low, "low", 1);
+    const py::ssize_t images = low.shape(0);
+    require_shape(scale, "scale", {images});
+    require_shape(permutation, "permutation", {images, 2 * LATTICE_PERIOD});
+    require_shape(offsets, "offsets", {images, octaves, 2});
+    float* const darkest = output<float>(low, "low");
+    float* const scales = output<float>(scale, "scale");
+    u8* const permutations = output<u8>(permutation, "permutation");
+    u8* const shifts = output<u8>(offsets, "offsets");
+    NoiseParams params = tables->params();
+    params.seed = noise_seed;
+    params.format = FORMAT_GREY_MINMAX;
+    const Kernels& k = kernels();
+    run(images, threads, [&](i64 first, i64 last) {
+        return k.fresh_table(params, darkest, scales, permutations, shifts, first, last);
+    });
+}
+
+void fresh(const py::array& samples, py::array pixels, py::array heights, py::array widths, const py::array& low,
+           const py::array& scale, const py::array& permutation, const py::array& offsets, i64 size, double cells,
+           int octaves, double persistence, double lacunarity, std::pair<int, int> patch, int threshold, int centre,
+           u64 seed, std::pair<int, int> count, int threads) {
+    const std::shared_ptr<const NoiseTables> tables = fresh_noise(size, cells, octaves, persistence, lacunarity);
+    // The sum of grey of a patch must fit 32 bits.
+    if (patch.first < 1 || patch.first > patch.second || patch.second > size || patch.second > 2048)
+        throw py::value_error("patch must be 1 <= low <= high <= size, and high <= 2048");
+    if (count.first < 0 || count.first > count.second || count.second >= 1 << 24)
+        throw py::value_error("count must be 0 <= low <= high < 2^24");
+    if (threshold < 0 || threshold > 255) throw py::value_error("threshold must be 0..255");
+    require_rank(low, "low", 1);
+    const py::ssize_t images = low.shape(0);
+    if (images < 1 || images > INT32_MAX) throw py::value_error("low must hold 1 to 2^31 - 1 images");
+    require_shape(scale, "scale", {images});
+    require_shape(permutation, "permutation", {images, 2 * LATTICE_PERIOD});
+    require_shape(offsets, "offsets", {images, octaves, 2});
+    require_rank(samples, "samples", 1);
+    const py::ssize_t slots = samples.shape(0) * count.second;
+    require_shape(pixels, "pixels", {slots * patch.second * patch.second});
+    require_shape(heights, "heights", {slots});
+    require_shape(widths, "widths", {slots});
+    const FreshTable table = {input<float>(low, "low"), input<float>(scale, "scale"),
+                              input<u8>(permutation, "permutation"), input<u8>(offsets, "offsets")};
+    const FreshParams params = {seed,      (i32)images, patch.first, patch.second, threshold,
+                                centre,    count.first, count.second, table};
+    const FreshPatches out = {input<i64>(samples, "samples"), output<u8>(pixels, "pixels"),
+                              output<i32>(heights, "heights"), output<i32>(widths, "widths")};
+    const Kernels& k = kernels();
+    run(slots, threads, [&](i64 first, i64 last) { return k.fresh(tables->params(), params, out, first, last); });
+}
+
 py::array_t<u32> philox_words(u64 seed, i64 sample, u32 stream, u32 index) {
     const Words words = philox(seed, (u64)sample, stream, index);
     return py::array_t<u32>(4, words.w);
@@ -332,7 +398,7 @@ PYBIND11_MODULE(_native, m) {
     m.def("cover_patches", &cover_patches, "pixels"_a, "offsets"_a, "heights"_a, "widths"_a, "shape"_a, "feather"_a,
           "cover"_a, "threads"_a, "How much of each pixel of a bank its patch covers.");
     m.def("paste", &paste, "images"_a, "out"_a, "bits"_a, "before"_a, "samples"_a, "pixels"_a, "offsets"_a, "heights"_a,
-          "widths"_a, "cover"_a, "seed"_a, "count"_a, "blend"_a, "weight"_a, "feather"_a, "whole"_a, "counts"_a,
+          "widths"_a, "cover"_a, "seed"_a, "count"_a, "blend"_a, "weight"_a, "feather"_a, "whole"_a, "own"_a, "counts"_a,
           "skipped"_a, "boxes"_a, "patches"_a, "weights"_a, "lesions"_a, "threads"_a,
           "Copy images to out and paste patches into the masked part; the last arrays receive what was done.");
     m.def("blur", &blur, "images"_a, "out"_a, "samples"_a, "weights"_a, "weights_q8"_a, "seed"_a, "window_count"_a,
@@ -344,6 +410,12 @@ PYBIND11_MODULE(_native, m) {
     m.def("scale_grey", &scale_grey, "images"_a, "out"_a, "threads"_a, "uint8 grey to float32 in [0, 1].");
     m.def("cut", &cut, "images"_a, "boxes"_a, "offsets"_a, "out"_a, "threads"_a,
           "Copy boxes (image, top, left, height, width) out of images, each to its offset in out.");
+    m.def("fresh_table", &fresh_table, "low"_a, "scale"_a, "permutation"_a, "offsets"_a, "noise_seed"_a, "size"_a,
+          "cells"_a, "octaves"_a, "persistence"_a, "lacunarity"_a, "threads"_a,
+          "Fill the table of the noise images that fresh patches are made from.");
+    m.def("fresh", &fresh, "samples"_a, "pixels"_a, "heights"_a, "widths"_a, "low"_a, "scale"_a, "permutation"_a,
+          "offsets"_a, "size"_a, "cells"_a, "octaves"_a, "persistence"_a, "lacunarity"_a, "patch"_a, "threshold"_a,
+          "centre"_a, "seed"_a, "count"_a, "threads"_a, "Make fresh patches, so many slots for each sample.");
     m.def("philox", &philox_words, "seed"_a, "sample"_a, "stream"_a, "index"_a, "The four words of one counter value.");
     m.def("tier", [] { return std::string(kernels().name); }, "Name of the instruction set in use.");
     m.def("tiers", &tier_table, "Instruction sets in this build, best first, and whether this CPU has them.");

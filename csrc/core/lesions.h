@@ -50,6 +50,7 @@ struct PasteParams {
     const i32* heights;              // [patches]
     const i32* widths;               // [patches]
     i32 patches;
+    bool own;                        // image n has patches of its own: high_count entries, from n * high_count on
     i32 low_count, high_count;       // patches per slice, both ends included
     i32 blend;                       // Blend
     i32 low_weight, high_weight;     // opacity in 1/256, both ends included; for BLEND_ALPHA and BLEND_ADD
@@ -65,7 +66,7 @@ PLR_HD i32 paste_count(const PasteParams& p, u64 sample) {
 }
 
 struct Placement {
-    i32 patch;   // index in the bank
+    i32 patch;   // index in the bank, or among the image's own patches
     u32 pixel;   // the centre is this lung pixel, counted in row-major order
     i32 weight;  // opacity in 1/256
 };
@@ -75,9 +76,9 @@ PLR_HD Words placement_words(const PasteParams& p, u64 sample, i32 number) {
     return philox(p.seed, sample, STREAM_PASTE, 1u + (u32)number);
 }
 
-PLR_HD Placement placement(const PasteParams& p, const Words& words, u32 lung_pixels) {
+PLR_HD Placement placement(const PasteParams& p, i32 number, const Words& words, u32 lung_pixels) {
     Placement place;
-    place.patch = (i32)below(words.w[0], (u32)p.patches);
+    place.patch = p.own ? number : (i32)below(words.w[0], (u32)p.patches);
     place.pixel = below(words.w[1], lung_pixels);
     place.weight = p.low_weight + (i32)below(words.w[2], (u32)(p.high_weight - p.low_weight + 1));
     return place;

@@ -6,6 +6,7 @@
 #define PLR_CPU_KERNELS_H
 
 #include "../core/filters.h"
+#include "../core/fresh.h"
 #include "../core/half.h"
 #include "../core/lesions.h"
 #include "../core/masks.h"
@@ -34,12 +35,20 @@ struct PackedMasks {
 // What pasting reports; everything but `counts` and `skipped` may be null.
 struct PasteRecord {
     i32* counts;    // [batch] patches pasted
-    i32* skipped;   // [batch] patches for which there was no place
+    i32* skipped;   // [batch] patches for which there was no place, or that could not be made
     i64 most;       // room for so many patches per image in the three below
     i32* boxes;     // [batch][most][4] top, left, height, width of each patch, cut to the image
-    i32* patches;   // [batch][most] index in the bank
+    i32* patches;   // [batch][most] index in the bank, or among the image's own patches
     i32* weights;   // [batch][most] opacity in 1/256
     u8* lesions;    // [batch][height][width] 1 where a patch wrote, else 0
+};
+
+// Slots for fresh patches, the same number for each sample.
+struct FreshPatches {
+    const i64* samples;  // [batch] sample ids
+    u8* pixels;          // [batch][high_count][high_side squared] each patch row by row from the start of its slot
+    i32* heights;        // [batch][high_count] 0 where there is no patch
+    i32* widths;         // likewise
 };
 
 struct Kernels {
@@ -57,6 +66,9 @@ struct Kernels {
     // boxes: int64 [count][5] = image, top, left, height, width; box i goes to out[offsets[i]] on, row by row
     int (*cut)(const u8* images, i64 rows, i64 columns, const i64* boxes, const i64* offsets, u8* out, i64 first,
                i64 last);
+    // The arrays of FreshTable, for images [first, last).
+    int (*fresh_table)(const NoiseParams&, float* low, float* scale, u8* permutation, u8* offsets, i64 first, i64 last);
+    int (*fresh)(const NoiseParams&, const FreshParams&, const FreshPatches&, i64 first, i64 last);  // slots [first, last)
 };
 
 }  // namespace plr

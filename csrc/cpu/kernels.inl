@@ -33,6 +33,7 @@ namespace {
 #include "philox_lanes.inl"
 #include "shuffle_loops.inl"
 #include "candidate_loops.inl"
+#include "fresh_loops.inl"
 #include "grey_loops.inl"
 
 #define PLR_STRING_(x) #x
@@ -42,7 +43,7 @@ namespace {
 
 extern const Kernels kernels;
 const Kernels kernels = {PLR_STRING(PLR_TIER), noise,      pack_masks, cover_patches, paste, blur, shuffle,
-                         candidates,            scale_grey, cut};
+                         candidates,            scale_grey, cut,        fresh_table,   fresh};
 
 }  // namespace PLR_TIER
 }  // namespace plr

@@ -75,7 +75,7 @@ void store_band(const NoiseParams& p, NoiseBuffers& b, const Band& band, i32 row
     }
 }
 
-// A strip of the pixel rows first..last of a plane.
+// A strip of the pixel rows first..last of a plane. `out` stands at the first of its pixels.
 template <bool SPATIAL>
 void noise_strip(const NoiseParams& p, NoiseBuffers& b, const u8* permutation, const Strip& strip, i64 plane, i64 first,
                  i64 last, char* out) {
@@ -109,19 +109,47 @@ void noise_strip(const NoiseParams& p, NoiseBuffers& b, const u8* permutation, c
         while (y < end) {
             const i32 rows = end - y < BAND_ROWS ? (i32)(end - y) : (i32)BAND_ROWS;
             const Band band = {3 * p.octaves, base, terms, p.factors + y * 3 * p.octaves, strip.width()};
-            store_band(p, b, band, rows, out + (y * p.stride_row + strip.first) * bytes,
+            store_band(p, b, band, rows, out + (y - first) * p.stride_row * bytes,
                        b.whole + (plane * p.height + y) * p.width + strip.first);
             y += rows;
         }
     }
 }
 
-void noise_plane(const NoiseParams& p, NoiseBuffers& b, const u8* permutation, i64 plane, i64 first, i64 last, char* out) {
-    const i64 step = strip_width(p.octaves);
-    for (i64 left = 0; left < p.width; left += step) {
-        const Strip strip = {left, left + step < p.width ? left + step : p.width};
-        (p.dims == 3 ? noise_strip<true> : noise_strip<false>)(p, b, permutation, strip, plane, first, last, out);
+// The pixel rows first..last and columns left..right of a plane. `out` stands at the first of them.
+void noise_box(const NoiseParams& p, NoiseBuffers& b, const u8* permutation, i64 plane, i64 first, i64 last, i64 left,
+               i64 right, char* out) {
+    const i64 step = strip_width(p.octaves), bytes = format_size(p.format);
+    for (i64 at = left; at < right; at += step) {
+        const Strip strip = {at, at + step < right ? at + step : right};
+        (p.dims == 3 ? noise_strip<true> : noise_strip<false>)(p, b, permutation, strip, plane, first, last,
+                                                               out + (at - left) * bytes);
     }
+}
+
+// The pixel rows first..last of a plane. `out` stands at the plane's first row.
+void noise_plane(const NoiseParams& p, NoiseBuffers& b, const u8* permutation, i64 plane, i64 first, i64 last, char* out) {
+    noise_box(p, b, permutation, plane, first, last, 0, p.width, out + first * p.stride_row * format_size(p.format));
+}
+
+// First hash steps of an octave's lattice columns, entries first..last.
+void hash_columns(const Axis& x, const u8* permutation, i32 first, i32 last, OctaveState& state) {
+    for (i32 i = first; i < last; ++i) state.column_hash[i] = (u8)hash_step(permutation, x.lattice[i] + state.offset.x);
+}
+
+void fill_permutation_twice(u64 seed, u64 sample, u8* permutation) {
+    fill_permutation(seed, sample, permutation);
+    __builtin_memcpy(permutation + LATTICE_PERIOD, permutation, LATTICE_PERIOD);
+}
+
+// Begin a sample: offsets, column hashes, extremes.
+void begin_sample(const NoiseParams& p, u64 sample, const u8* permutation, NoiseBuffers& b) {
+    for (i32 o = 0; o < p.octaves; ++o) {
+        const Axis& x = p.octave[o].x;
+        b.octave[o].offset = lattice_offset(p.seed, sample, o);
+        hash_columns(x, permutation, 0, x.lattice_count, b.octave[o]);
+    }
+    b.extremes.begin(0.0f);  // the first pixel: a lattice point of every octave
 }
 
 void stretch_to_grey(const NoiseParams& p, const NoiseBuffers& b, u8* out) {
@@ -145,17 +173,9 @@ int noise(const NoiseParams& p, void* out, const i64* samples, i64 first, i64 la
     for (i64 n = first; n < last; ++n) {
         const i64 image = n / p.pieces, piece = n % p.pieces;
         const u64 sample = (u64)samples[image];
-        fill_permutation(p.seed, sample, permutation);
-        __builtin_memcpy(permutation + LATTICE_PERIOD, permutation, LATTICE_PERIOD);
-        for (i32 o = 0; o < p.octaves; ++o) {
-            OctaveState& state = buffers.octave[o];
-            const Axis& x = p.octave[o].x;
-            state.offset = lattice_offset(p.seed, sample, o);
-            for (i32 i = 0; i < x.lattice_count; ++i)
-                state.column_hash[i] = (u8)hash_step(permutation, x.lattice[i] + state.offset.x);
-        }
+        fill_permutation_twice(p.seed, sample, permutation);
+        begin_sample(p, sample, permutation, buffers);
         char* target = (char*)out + image * p.stride_sample * bytes;
-        buffers.extremes.begin(0.0f);  // the first pixel: a lattice point of every octave
         if (p.dims == 2) {
             noise_plane(p, buffers, permutation, 0, p.height * piece / p.pieces, p.height * (piece + 1) / p.pieces, target);
         } else {

@@ -64,8 +64,9 @@ static i32 place_patches(const PasteParams& p, u64 sample, const PackedMask& mas
     i32 found = 0;
     for (i32 i = 0; i < some; ++i) {
         const Words words = {{lanes[0][i], lanes[1][i], lanes[2][i], 0}};
-        const Placement place = placement(p, words, mask.before[mask.rows]);
+        const Placement place = placement(p, first + i, words, mask.before[mask.rows]);
         const i32 height = p.heights[place.patch], width = p.widths[place.patch];
+        if (height == 0) continue;  // an own patch that could not be made
         i32 row, column;
         kth_set_pixel(mask, place.pixel, &row, &column);
         i32 top = row - height / 2, left = column - width / 2;
@@ -214,6 +215,16 @@ static inline PackedMask mask_of(const PackedMasks& masks, i64 n, i32 rows, i32 
     return {masks.bits + n * rows * words, masks.before + n * (rows + 1), rows, words};
 }
 
+// What image n is pasted with: the bank, or its part of it.
+static PasteParams paste_params(const PasteParams& p, i64 n) {
+    PasteParams own = p;
+    const i64 skip = p.own ? n * p.high_count : 0;
+    own.offsets += skip;
+    own.heights += skip;
+    own.widths += skip;
+    return own;
+}
+
 int paste(const PasteParams& p, const ImageBatch& batch, const PackedMasks& masks, const PasteRecord& record, i64 first,
           i64 last) {
     const i32 rows = (i32)p.height, words = words_for(p.width);
@@ -235,9 +246,9 @@ int paste(const PasteParams& p, const ImageBatch& batch, const PackedMasks& mask
             copy_past_caches(target, source, bytes);
         if (record.lesions != nullptr) __builtin_memset(record.lesions + n * pixels, 0, (unsigned long)pixels);
         if (batch.pixel == PIXEL_UINT8)
-            paste_blended(p, sample, mask, (u8*)target, cached, scratch, record, n);
+            paste_blended(paste_params(p, n), sample, mask, (u8*)target, cached, scratch, record, n);
         else
-            paste_blended(p, sample, mask, (float*)target, cached, scratch, record, n);
+            paste_blended(paste_params(p, n), sample, mask, (float*)target, cached, scratch, record, n);
     }
     return STATUS_OK;
 }
@@ -246,6 +257,7 @@ int paste(const PasteParams& p, const ImageBatch& batch, const PackedMasks& mask
 int cover_patches(const PasteParams& p, i32 shape, u8* cover, i64 first, i64 last) {
     for (i64 i = first; i < last; ++i) {
         const i32 height = p.heights[i], width = p.widths[i];
+        if (height == 0) continue;
         const i32 reach = edge_reach(shape, p.feather, height, width);
         const u8* patch = p.pixels + p.offsets[i];
         u8 low = 255, high = 0;

@@ -9,6 +9,8 @@ from plr_fast import _native
 from .specs import (
     BlurSpec,
     Float32Array,
+    FreshSpec,
+    FreshTable,
     ImageArray,
     Int32Array,
     Int64Array,
@@ -29,6 +31,8 @@ __all__ = [
     "cover_patches",
     "cut",
     "describe",
+    "fresh",
+    "fresh_table",
     "noise",
     "pack_masks",
     "paste",
@@ -79,6 +83,30 @@ def cover_patches(bank: PatchBank, shape: Shape, feather: int, out: Uint8Array, 
     _native.cover_patches(bank.pixels, bank.offsets, bank.heights, bank.widths, shape, feather, out, threads)
 
 
+def fresh_table(table: FreshTable, noise: NoiseSpec, size: int, threads: int) -> None:
+    _native.fresh_table(
+        table.low, table.scale, table.permutation, table.offsets, noise.seed, size, noise.cells[2], noise.octaves,
+        noise.persistence, noise.lacunarity, threads,
+    )  # fmt: skip
+
+
+def fresh(
+    samples: Int64Array,
+    table: FreshTable,
+    spec: FreshSpec,
+    seed: int,
+    count: tuple[int, int],
+    out: PatchBank,
+    threads: int,
+) -> None:
+    noise = spec.noise
+    _native.fresh(
+        samples, out.pixels, out.heights, out.widths, table.low, table.scale, table.permutation, table.offsets,
+        spec.size, noise.cells[2], noise.octaves, noise.persistence, noise.lacunarity, spec.patch, spec.threshold,
+        spec.centre, seed, count, threads,
+    )  # fmt: skip
+
+
 def paste(
     images: ImageArray,
     out: ImageArray,
@@ -92,8 +120,8 @@ def paste(
 ) -> None:
     _native.paste(
         images, out, masks.bits, masks.before, samples, bank.pixels, bank.offsets, bank.heights, bank.widths, cover,
-        spec.seed, spec.count, spec.blend, spec.weight, spec.feather, spec.whole, record.counts, record.skipped,
-        record.boxes, record.patches, record.weights, record.lesions, threads,
+        spec.seed, spec.count, spec.blend, spec.weight, spec.feather, spec.whole, spec.own, record.counts,
+        record.skipped, record.boxes, record.patches, record.weights, record.lesions, threads,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ Shape = Literal["rectangle", "ellipse", "cloud"]
 
 MAX_OCTAVES = 24
 LATTICE_PERIOD = 256
+FRESH_ROUNDS = 4096  # candidates for one fresh patch, before it is left out
 
 Int64Array = NDArray[np.int64]
 Int32Array = NDArray[np.int32]
@@ -64,6 +65,37 @@ def mask_words(width: int) -> int:
 
 
 @dataclass(frozen=True)
+class FreshTable:
+    """What making fresh patches needs of their noise images: see ``csrc/core/fresh.h``."""
+
+    low: Float32Array  # (images,) darkest value, 0 for a flat image
+    scale: Float32Array  # (images,) grey levels per unit, 0 for a flat image
+    permutation: Uint8Array  # (images, 512) twice over
+    offsets: Uint8Array  # (images, octaves, 2) of the lattice along x, y
+
+    @classmethod
+    def empty(cls, images: int, octaves: int) -> FreshTable:
+        return cls(
+            np.empty(images, np.float32),
+            np.empty(images, np.float32),
+            np.empty((images, 2 * LATTICE_PERIOD), np.uint8),
+            np.empty((images, octaves, 2), np.uint8),
+        )
+
+
+@dataclass(frozen=True)
+class FreshSpec:
+    """Fresh patches: boxes of square noise images whose mean grey is above ``threshold``, and whose centre is above
+    ``centre``."""
+
+    noise: NoiseSpec  # format "minmax"; the sample of an image is its number
+    size: int  # height and width of the images
+    patch: tuple[int, int]  # smallest and largest side, both included
+    threshold: int
+    centre: int  # -1: any centre will do
+
+
+@dataclass(frozen=True)
 class PasteSpec:
     """Pasting: ``count`` and ``weight`` are ranges with both ends included; weights are in 1/256."""
 
@@ -73,6 +105,7 @@ class PasteSpec:
     weight: tuple[int, int]
     feather: int
     whole: bool  # the whole patch, not just its centre, must lie in the mask
+    own: bool = False  # image n has patches of its own, count[1] entries of the bank from n * count[1] on, in turn
 
 
 @dataclass(frozen=True)
@@ -80,9 +113,9 @@ class PasteRecord:
     """Arrays that receive what pasting did; those that nobody asked for are None."""
 
     counts: Int32Array  # (B,): patches pasted
-    skipped: Int32Array  # (B,): patches for which there was no place
+    skipped: Int32Array  # (B,): patches for which there was no place, or that could not be made (height 0)
     boxes: Int32Array | None = None  # (B, highest count, 4): top, left, height, width of each, cut to the image
-    patches: Int32Array | None = None  # (B, highest count): index in the bank
+    patches: Int32Array | None = None  # (B, highest count): index in the bank, or among the image's own
     weights: Int32Array | None = None  # (B, highest count): opacity in 1/256
     lesions: Uint8Array | None = None  # (B, H, W): 1 where a patch wrote, else 0
 
@@ -149,6 +182,25 @@ class Backend(Protocol):
         """Fill ``out``, as long as the bank's pixels, with how much of each its patch covers: 0 nothing, 255 all.
 
         ``shape`` is "ellipse" or "cloud"; rectangles need no such table.
+        """
+
+    def fresh_table(self, table: FreshTable, noise: NoiseSpec, size: int, threads: int) -> None:
+        """Fill ``table`` from the ``size`` x ``size`` noise images 0, 1, ..."""
+
+    def fresh(
+        self,
+        samples: Int64Array,
+        table: FreshTable,
+        spec: FreshSpec,
+        seed: int,
+        count: tuple[int, int],
+        out: PatchBank,
+        threads: int,
+    ) -> None:
+        """Fill ``out`` with ``count[1]`` fresh patches for each sample, one after the other.
+
+        Patch i begins at byte ``i * spec.patch[1] ** 2``, as ``out.offsets`` already says. Height and width are 0 where
+        there is none: beyond the sample's count, drawn as for pasting, or when no candidate was bright enough.
         """
 
     def paste(

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from ..backends import active_backend, get_num_threads
 from ..backends.specs import Blend, Shape, Uint8Array
-from ..ops import LesionBank, gaussian_blur, local_shuffle, paste_lesions
+from ..ops import FreshLesions, LesionBank, gaussian_blur, local_shuffle, paste_lesions
 from ..ops.paste import Inside
 from .buffers import BufferPool
 from .mask_bits import StoreMasks
@@ -24,6 +24,7 @@ from .sampling import EPOCH_STRIDE, decode, encode
 from .store import SliceStore
 
 Corruption = Literal["perlin", "gaussian", "shuffle"]
+Lesions = Literal["bank", "fresh"]
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 Sample = dict[str, torch.Tensor]
 
@@ -120,6 +121,19 @@ class LabelledSliceDataset(_SliceDataset):
         )
 
 
+def _patches(lesions: Lesions, bank: LesionBank | FreshLesions | None, seed: int) -> LesionBank | FreshLesions:
+    """Return where patches come from: ``bank`` if it is what ``lesions`` says, or a new one."""
+    if lesions not in get_args(Lesions):
+        raise ValueError(f"lesions must be one of {', '.join(get_args(Lesions))}, not {lesions!r}")
+    if bank is None:
+        return FreshLesions(seed=seed) if lesions == "fresh" else LesionBank.generate(seed=seed)
+    if isinstance(bank, FreshLesions) and lesions == "bank":
+        raise ValueError('bank is FreshLesions: pass lesions="fresh" with it')
+    if isinstance(bank, LesionBank) and lesions == "fresh":
+        raise ValueError('lesions="fresh" has no use for a LesionBank: pass FreshLesions as bank, or none')
+    return bank
+
+
 class PseudoLesionDataset(_SliceDataset):
     """Pairs of a corrupted and the original slice, corrupted anew every epoch (paper III.B and III.C).
 
@@ -137,7 +151,9 @@ class PseudoLesionDataset(_SliceDataset):
         store: an open slice store.
         indices: the slices to use: normal slices of the training split, ``store.select("train", 0)``.
         corruption: "perlin" (PLR-P), "gaussian" (PLR-G) or "shuffle" (PLR-L).
-        bank: patches for "perlin"; by default the paper's bank is made from ``seed`` at once.
+        lesions: for "perlin", "bank" pastes from a fixed number of patches, "fresh" makes new ones for every sample.
+        bank: the :class:`plr_fast.LesionBank` or the :class:`plr_fast.FreshLesions`; by default one with the paper's
+            settings is made from ``seed`` at once.
         count, blend, alpha, feather, shape, inside: see :func:`plr_fast.paste_lesions`.
         windows: for "gaussian" and "shuffle", corrupt only this many random windows; default the whole slice.
         seed: 0..2^64-1.
@@ -152,7 +168,8 @@ class PseudoLesionDataset(_SliceDataset):
         indices: np.ndarray,
         *,
         corruption: Corruption = "perlin",
-        bank: LesionBank | None = None,
+        lesions: Lesions = "bank",
+        bank: LesionBank | FreshLesions | None = None,
         count: int | tuple[int, int] = 30,
         blend: Blend = "replace",
         alpha: float | tuple[float, float] = 1.0,
@@ -182,8 +199,8 @@ class PseudoLesionDataset(_SliceDataset):
         self.lesion_masks = lesion_masks
         self.epoch = 0
         self.bank = bank
-        if corruption == "perlin" and bank is None:
-            self.bank = LesionBank.generate(seed=seed)
+        if corruption == "perlin":
+            self.bank = _patches(lesions, bank, seed)
         self.paste: dict[str, Any] = {
             "count": count, "blend": blend, "alpha": alpha, "feather": feather, "shape": shape, "inside": inside,
         }  # fmt: skip

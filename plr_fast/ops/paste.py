@@ -11,7 +11,16 @@ import numpy as np
 import torch
 
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import Blend, Float32Array, PasteRecord, PasteSpec, Shape, Uint8Array
+from ..backends.specs import (
+    Blend,
+    Float32Array,
+    Int64Array,
+    PasteRecord,
+    PasteSpec,
+    PatchBank,
+    Shape,
+    Uint8Array,
+)
 from ..errors import EmptyMaskWarning
 from . import tracing
 from .arguments import (
@@ -32,6 +41,7 @@ from .arguments import (
     seed_value,
 )
 from .bank import LesionBank
+from .fresh import FreshLesions
 from .masks import MaskIndex, pack
 
 Inside = Literal["centre", "patch"]
@@ -47,9 +57,9 @@ class PasteInfo:
 
     counts: np.ndarray  # int32 (B,): patches pasted
     empty: np.ndarray  # bool (B,): the mask had no pixel, the image is unchanged
-    skipped: np.ndarray  # int32 (B,): patches left out because they fit nowhere (inside="patch")
+    skipped: np.ndarray  # int32 (B,): patches left out: they fit nowhere (inside="patch"); fresh ones not found
     boxes: np.ndarray  # int32 (B, M, 4): top, left, height, width
-    patches: np.ndarray  # int32 (B, M): index in the bank
+    patches: np.ndarray  # int32 (B, M): index in the bank; of fresh lesions, number of the patch
     opacity: np.ndarray  # float32 (B, M): what alpha was for the patch; 1 for blends that have none
     lesion_mask: torch.Tensor | np.ndarray | None = None  # bool, like the images: pixels that a patch wrote to
 
@@ -63,7 +73,7 @@ class PasteInfo:
 def paste_lesions(
     images: Images,
     masks: torch.Tensor | np.ndarray | MaskIndex,
-    bank: LesionBank,
+    bank: LesionBank | FreshLesions,
     *,
     count: int | tuple[int, int] = ...,
     blend: Blend = ...,
@@ -84,7 +94,7 @@ def paste_lesions(
 def paste_lesions(
     images: Images,
     masks: torch.Tensor | np.ndarray | MaskIndex,
-    bank: LesionBank,
+    bank: LesionBank | FreshLesions,
     *,
     count: int | tuple[int, int] = ...,
     blend: Blend = ...,
@@ -104,7 +114,7 @@ def paste_lesions(
 def paste_lesions(
     images: Images,
     masks: torch.Tensor | np.ndarray | MaskIndex,
-    bank: LesionBank,
+    bank: LesionBank | FreshLesions,
     *,
     count: int | tuple[int, int] = 30,
     blend: Blend = "replace",
@@ -128,7 +138,7 @@ def paste_lesions(
         images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch or NumPy, on the CPU.
         masks: bool or uint8 (non-zero = lung), the same shape up to the channel axis; or what
             :func:`plr_fast.index_masks` made of them, which saves a pass over them in every call.
-        bank: the patches.
+        bank: the patches; or :class:`plr_fast.FreshLesions`, which make new ones for each sample.
         count: patches per image, or a range (low, high) with both ends included, drawn for each image.
         blend: "replace" (the paper's), "max" (the brighter of the two), "alpha" (mixed by ``alpha``) or "add" (patch
             times ``alpha`` added, held at white).
@@ -169,7 +179,7 @@ def paste_lesions(
 def paste(
     images: Images,
     masks: torch.Tensor | np.ndarray | MaskIndex,
-    bank: LesionBank,
+    bank: LesionBank | FreshLesions,
     *,
     count: object,
     blend: object,
@@ -187,8 +197,11 @@ def paste(
     """Check the arguments of :func:`paste_lesions`, and do its work."""
     batch = image_batch(images, check=check)
     lungs = _lungs(masks, batch)
-    if not isinstance(bank, LesionBank):
-        raise TypeError(f"bank must be a LesionBank, not {type(bank).__name__}: make one with LesionBank.generate()")
+    if not isinstance(bank, (LesionBank, FreshLesions)):
+        raise TypeError(
+            f"bank must be a LesionBank, not {type(bank).__name__}: make one with LesionBank.generate(), "
+            "or pass FreshLesions()"
+        )
     spec = PasteSpec(
         seed=seed_value(seed),
         count=pair(count, "count", 0, 2**20),
@@ -196,6 +209,7 @@ def paste(
         weight=_weights(alpha),
         feather=integer(feather, "feather", 0, 2**15),
         whole=choice(inside, "inside", ("centre", "patch")) == "patch",
+        own=isinstance(bank, FreshLesions),
     )
     form = cast(Shape, choice(shape, "shape", ("rectangle", "ellipse", "cloud")))
     ids = sample_ids(samples, len(batch.array))
@@ -205,16 +219,28 @@ def paste(
     marks = _marks(lesion_mask, batch, target, return_info)
     record = _record(len(batch.array), spec.count[1], marks, return_info)
     index = lungs if isinstance(lungs, MaskIndex) else pack(lungs)
-    cover = None if form == "rectangle" else bank.cover(form, spec.feather)
-    active_backend().paste(
-        batch.array, target, index.packed, ids, bank.packed, cover, spec, record, get_num_threads()
-    )  # fmt: skip
+    packed, cover = _patches(bank, ids, spec, form)
+    active_backend().paste(batch.array, target, index.packed, ids, packed, cover, spec, record, get_num_threads())
     empty = index.packed.before[:, -1] == 0
     if return_info:
         return cast(Images, result), _info(record, empty, spec, batch, lesion_mask)
     if empty.any():
         _warn_of_empty(np.flatnonzero(empty), len(empty))
     return cast(Images, result)
+
+
+def _patches(
+    bank: LesionBank | FreshLesions, ids: Int64Array, spec: PasteSpec, form: Shape
+) -> tuple[PatchBank, Uint8Array | None]:
+    """Return the patches to paste, and how much of each pixel they cover."""
+    if isinstance(bank, LesionBank):
+        return bank.packed, None if form == "rectangle" else bank.cover(form, spec.feather)
+    packed = bank.patches(ids, spec.count, seed=spec.seed)
+    if form == "rectangle":
+        return packed, None
+    cover = np.empty_like(packed.pixels)
+    active_backend().cover_patches(packed, form, spec.feather, cover, get_num_threads())
+    return packed, cover
 
 
 def _lungs(masks: Array | MaskIndex, batch: Batch) -> Uint8Array | MaskIndex:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from plr_fast import LesionBank, gaussian_blur, local_shuffle, paste_lesions
+from plr_fast import FreshLesions, LesionBank, gaussian_blur, local_shuffle, paste_lesions
 from plr_fast.data import EpochSampler, LabelledSliceDataset, PseudoLesionDataset, SliceStore, collate
 from plr_fast.data.store import SliceRecord, StoreWriter
 
@@ -94,6 +94,32 @@ def test_persistent_workers_learn_the_epoch(store: SliceStore) -> None:
         images.append(next(iter(loader))["image"].clone())
     assert torch.equal(images[0], images[2])
     assert not torch.equal(images[0], images[1])
+
+
+def test_fresh_lesions(store: SliceStore) -> None:
+    settings: dict[str, Any] = {"lesions": "fresh", "count": (2, 6), "seed": 4}
+    lesions = FreshLesions(images=6, size=64, patch=(3, 8), seed=1)
+    dataset = PseudoLesionDataset(store, np.arange(5), bank=lesions, **settings)
+    sampler = EpochSampler(dataset, seed=1, shuffle=True)
+    first = loaded(dataset, sampler, batch_size=5)
+    split = loaded(dataset, sampler, batch_size=2, num_workers=2)
+    assert all(torch.equal(first[name], split[name]) for name in first)
+    one = dataset[3]["image"]
+    original, mask = store.slices[3:4], store.masks[3:4]
+    expected = paste_lesions(original, mask, lesions, count=(2, 6), seed=4, samples=[3])
+    assert torch.equal(one, torch.from_numpy(expected / np.float32(255)))
+    dataset.set_epoch(1)
+    assert not torch.equal(one, dataset[3]["image"])
+
+
+def test_lesions_come_from_where_they_are_said_to(store: SliceStore) -> None:
+    assert PseudoLesionDataset(store, np.arange(5), lesions="fresh", seed=3).bank == FreshLesions(seed=3)
+    with pytest.raises(ValueError, match="lesions must be one of bank, fresh"):
+        PseudoLesionDataset(store, np.arange(5), lesions="rotten")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='pass lesions="fresh" with it'):
+        PseudoLesionDataset(store, np.arange(5), bank=FreshLesions(images=6, size=64))
+    with pytest.raises(ValueError, match="no use for a LesionBank"):
+        PseudoLesionDataset(store, np.arange(5), lesions="fresh", bank=BANK)
 
 
 def test_slices_repeat_with_other_lesions(store: SliceStore) -> None:

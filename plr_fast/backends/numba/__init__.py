@@ -7,9 +7,22 @@ Numba's own ``parallel=True`` is avoided, because its runtimes do not survive a 
 from __future__ import annotations
 
 from .filters import blur, shuffle
+from .fresh import fresh, fresh_table
 from .grey import scale_grey
 from .lesions import candidates, cover_patches, cut, paste
 from .masks import pack_masks
 from .noise import noise
 
-__all__ = ["blur", "candidates", "cover_patches", "cut", "noise", "pack_masks", "paste", "scale_grey", "shuffle"]
+__all__ = [
+    "blur",
+    "candidates",
+    "cover_patches",
+    "cut",
+    "fresh",
+    "fresh_table",
+    "noise",
+    "pack_masks",
+    "paste",
+    "scale_grey",
+    "shuffle",
+]

@@ -124,6 +124,8 @@ def patch_cover(shape, reach, y, x, grey, low, high):
 def cover_rows(pixels, offsets, heights, widths, shape, feather, out, first, last):
     for i in range(first, last):
         start, height, width = offsets[i], np.int64(heights[i]), np.int64(widths[i])
+        if height == 0:
+            continue
         patch = pixels[start : start + height * width]
         reach = edge_reach(shape, feather, height, width)
         low, high = np.int64(patch.min()), np.int64(patch.max())
@@ -253,6 +255,7 @@ def paste_images(
     weight,
     feather,
     whole,
+    own,
     grey,
     counts,
     skipped,
@@ -279,9 +282,12 @@ def paste_images(
         drawn = count[0] + below(philox(seed, samples[n], STREAM_PASTE, 0)[0], count[1] - count[0] + 1)
         for number in range(drawn):
             words = philox(seed, samples[n], STREAM_PASTE, 1 + number)
-            i = below(words[0], offsets.shape[0])
+            i = n * count[1] + number if own else below(words[0], offsets.shape[0])
             opacity = weight[0] + below(words[2], weight[1] - weight[0] + 1)
             height, width = np.int64(heights[i]), np.int64(widths[i])
+            if height == 0:  # an own patch that could not be made
+                skipped[n] += 1
+                continue
             row, column = kth_set_pixel(mask, before[n], below(words[1], lung))
             top, left = row - height // 2, column - width // 2
             if whole:
@@ -310,7 +316,7 @@ def paste_images(
                 entry = boxes[n, counts[n]]
                 entry[0], entry[1], entry[2], entry[3] = top + y0, left + x0, y1 - y0, x1 - x0
             if patches.shape[0] > 0:
-                patches[n, counts[n]] = i
+                patches[n, counts[n]] = number if own else i
             if opacities.shape[0] > 0:
                 opacities[n, counts[n]] = opacity
             counts[n] += 1
@@ -340,8 +346,8 @@ def paste(
             out[first:last] = images[first:last]
         paste_images(
             out, masks.bits, masks.before, samples, bank.pixels, bank.offsets, bank.heights, bank.widths, cover,
-            np.uint64(spec.seed), spec.count, mode, spec.weight, spec.feather, spec.whole, grey, record.counts,
-            record.skipped, boxes, patches, weights, lesions, first, last,
+            np.uint64(spec.seed), spec.count, mode, spec.weight, spec.feather, spec.whole, spec.own, grey,
+            record.counts, record.skipped, boxes, patches, weights, lesions, first, last,
         )  # fmt: skip
 
     for_each_range(len(images), threads, work)

@@ -8,8 +8,21 @@ rounding errors (noise: below 1e-5).
 from __future__ import annotations
 
 from .filters import blur, shuffle
+from .fresh import fresh, fresh_table
 from .grey import scale_grey
 from .lesions import candidates, cover_patches, cut, pack_masks, paste
 from .noise import noise
 
-__all__ = ["blur", "candidates", "cover_patches", "cut", "noise", "pack_masks", "paste", "scale_grey", "shuffle"]
+__all__ = [
+    "blur",
+    "candidates",
+    "cover_patches",
+    "cut",
+    "fresh",
+    "fresh_table",
+    "noise",
+    "pack_masks",
+    "paste",
+    "scale_grey",
+    "shuffle",
+]

@@ -104,6 +104,8 @@ def cover_patches(
 ) -> None:
     for i in range(len(bank.offsets)):
         place, size = patch_of(bank, i)
+        if size == (0, 0):
+            continue
         out[place] = patch_cover(bank.pixels[place].reshape(size), shape, feather).reshape(-1)
 
 
@@ -170,8 +172,11 @@ def paste(
         first = draw(spec.seed, sample, Stream.PASTE, 0)[0]
         for number in range(spec.count[0] + below(first, spec.count[1] - spec.count[0] + 1)):
             words = draw(spec.seed, sample, Stream.PASTE, 1 + number)
-            i = below(words[0], len(bank.offsets))
+            i = n * spec.count[1] + number if spec.own else below(words[0], len(bank.offsets))
             height, width = size = patch_of(bank, i)[1]
+            if height == 0:  # an own patch that could not be made
+                record.skipped[n] += 1
+                continue
             row, column = centres[below(words[1], len(centres))]
             corner: tuple[int, int] | None = (int(row) - height // 2, int(column) - width // 2)
             if spec.whole and corner is not None:
@@ -215,7 +220,7 @@ def paste_one(
     if record.boxes is not None:
         record.boxes[n, entry] = place[0].start, place[1].start, y.stop - y.start, x.stop - x.start
     if record.patches is not None:
-        record.patches[n, entry] = i
+        record.patches[n, entry] = i - n * spec.count[1] if spec.own else i
     if record.weights is not None:
         record.weights[n, entry] = weight
     if record.lesions is not None:

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     SHUFFLE_INSIDE = 8
     PLACE = 9
     BANK_NOISE = 10
+    FRESH = 11
 
 
 def philox(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
