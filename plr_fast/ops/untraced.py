@@ -16,7 +16,7 @@ from .noise import noise
 from .paste import paste
 
 _REASON = (
-    "operations on NumPy arrays, and paste_lesions with a MaskIndex or a report of what it did, "
+    "operations on NumPy arrays, and paste_lesions with a MaskIndex, FreshLesions or a report of what it did, "
     "are not part of a graph: pass torch tensors"
 )
 

@@ -100,7 +100,7 @@ def test_fresh_lesions(store: SliceStore) -> None:
     settings: dict[str, Any] = {"lesions": "fresh", "count": (2, 6), "seed": 4}
     lesions = FreshLesions(images=6, size=64, patch=(3, 8), seed=1)
     dataset = PseudoLesionDataset(store, np.arange(5), bank=lesions, **settings)
-    sampler = EpochSampler(dataset, seed=1, shuffle=True)
+    sampler = EpochSampler(len(dataset), seed=1)
     first = loaded(dataset, sampler, batch_size=5)
     split = loaded(dataset, sampler, batch_size=2, num_workers=2)
     assert all(torch.equal(first[name], split[name]) for name in first)
