@@ -225,9 +225,7 @@ class Engine:
             "train_loss": self._loss_sum() / state.samples,
             **values,
             "seconds": round(self._tick(), 3),
-            "data_share": round(
-                self.data_share, 5
-            ),  # of the training time (since a resumption)
+            "data_share": round(self.data_share, 5),  # of the training time (since a resumption)
         }
         self.scheduler.step(row[self.task.plateau[0]])
         score = [float(value) for value in self.task.score(row)]
