@@ -26,6 +26,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .data.lungs.masks import lung_mask
     from .ops import (
+        CloudInfo,
         FreshLesions,
         LesionBank,
         MaskIndex,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         gaussian_blur,
         index_masks,
         local_shuffle,
+        paste_clouds,
         paste_lesions,
         perlin_noise,
     )
@@ -42,6 +44,7 @@ __all__ = [
     "BackendInfo",
     "BackendUnavailableError",
     "CheckpointError",
+    "CloudInfo",
     "ConfigError",
     "DataError",
     "EmptyMaskWarning",
@@ -60,6 +63,7 @@ __all__ = [
     "index_masks",
     "local_shuffle",
     "lung_mask",
+    "paste_clouds",
     "paste_lesions",
     "perlin_noise",
     "set_num_threads",
@@ -69,10 +73,9 @@ __all__ = [
 # Loaded when first asked for: the operations bring torch along, lung masks also SciPy and scikit-image. So the command
 # line answers at once, and can set what torch reads at its start.
 _LAZY = {
-    **dict.fromkeys(
-        ("FreshLesions", "LesionBank", "MaskIndex", "PasteInfo", "gaussian_blur", "index_masks"), "plr_fast.ops"
-    ),
-    **dict.fromkeys(("local_shuffle", "paste_lesions", "perlin_noise"), "plr_fast.ops"),
+    **dict.fromkeys(("CloudInfo", "FreshLesions", "LesionBank", "MaskIndex", "PasteInfo"), "plr_fast.ops"),
+    **dict.fromkeys(("gaussian_blur", "index_masks", "local_shuffle"), "plr_fast.ops"),
+    **dict.fromkeys(("paste_clouds", "paste_lesions", "perlin_noise"), "plr_fast.ops"),
     "lung_mask": "plr_fast.data.lungs.masks",
 }
 

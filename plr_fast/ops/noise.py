@@ -128,7 +128,7 @@ def noise(
     out: torch.Tensor | np.ndarray | None,
 ) -> torch.Tensor | np.ndarray:
     """Check the arguments of :func:`perlin_noise`, and do its work."""
-    plan = _plan(shape, cells, octaves, persistence, lacunarity, bool(tileable), dtype, grey, device)
+    plan = noise_plan(shape, cells, octaves, persistence, lacunarity, bool(tileable), dtype, grey, device)
     spec = plan.seeded(seed_value(seed))
     if out is not None:
         _check_out(out, plan)
@@ -165,7 +165,7 @@ class _Plan(NamedTuple):
         return self.bytes_out * fresh + self.bytes_shared + self.bytes_per_thread * min(threads, self.sizes[0])
 
 
-def _plan(shape: object, cells: object, *settings: object) -> _Plan:
+def noise_plan(shape: object, cells: object, *settings: object) -> _Plan:
     """Return the plan of a call; one like an earlier call's is not checked again."""
     if not isinstance(shape, (tuple, list)):
         raise TypeError(f"shape must be (B, H, W) or (B, D, H, W), not {type(shape).__name__}")

@@ -196,7 +196,7 @@ def paste(
 ) -> Images | tuple[Images, PasteInfo]:
     """Check the arguments of :func:`paste_lesions`, and do its work."""
     batch = image_batch(images, check=check)
-    lungs = _lungs(masks, batch)
+    lungs = lungs_for(masks, batch)
     if not isinstance(bank, (LesionBank, FreshLesions)):
         raise TypeError(
             f"bank must be a LesionBank, not {type(bank).__name__}: make one with LesionBank.generate(), "
@@ -206,7 +206,7 @@ def paste(
         seed=seed_value(seed),
         count=pair(count, "count", 0, 2**20),
         blend=cast(Blend, choice(blend, "blend", ("replace", "max", "alpha", "add"))),
-        weight=_weights(alpha),
+        weight=weight_range(alpha),
         feather=integer(feather, "feather", 0, 2**15),
         whole=choice(inside, "inside", ("centre", "patch")) == "patch",
         own=isinstance(bank, FreshLesions),
@@ -216,7 +216,7 @@ def paste(
     target, result = output_for(batch, out)
     if not isinstance(lungs, MaskIndex) and np.shares_memory(target, lungs):
         raise ValueError("out must not be the masks: they are still needed while out is written")
-    marks = _marks(lesion_mask, batch, target, return_info)
+    marks = marks_for(lesion_mask, batch, target, return_info)
     record = _record(len(batch.array), spec.count[1], marks, return_info)
     index = lungs if isinstance(lungs, MaskIndex) else pack(lungs)
     packed, cover = _patches(bank, ids, spec, form)
@@ -225,7 +225,7 @@ def paste(
     if return_info:
         return cast(Images, result), _info(record, empty, spec, batch, lesion_mask)
     if empty.any():
-        _warn_of_empty(np.flatnonzero(empty), len(empty))
+        warn_of_empty(np.flatnonzero(empty), len(empty))
     return cast(Images, result)
 
 
@@ -243,7 +243,7 @@ def _patches(
     return packed, cover
 
 
-def _lungs(masks: Array | MaskIndex, batch: Batch) -> Uint8Array | MaskIndex:
+def lungs_for(masks: Array | MaskIndex, batch: Batch) -> Uint8Array | MaskIndex:
     shape = batch.array.shape
     if not isinstance(masks, MaskIndex):
         return mask_batch(masks, shape)
@@ -252,7 +252,7 @@ def _lungs(masks: Array | MaskIndex, batch: Batch) -> Uint8Array | MaskIndex:
     return masks
 
 
-def _marks(wanted: object, batch: Batch, target: np.ndarray, return_info: bool) -> Uint8Array | None:
+def marks_for(wanted: object, batch: Batch, target: np.ndarray, return_info: bool) -> Uint8Array | None:
     """Return the array that receives the mask of changed pixels, if one is wanted."""
     if isinstance(wanted, (bool, np.bool_)):
         if wanted and not return_info:
@@ -302,7 +302,7 @@ def _info(
     return PasteInfo(record.counts, empty, record.skipped, record.boxes, record.patches, opacity, marks)
 
 
-def _warn_of_empty(empty: np.ndarray, batch: int) -> None:
+def warn_of_empty(empty: np.ndarray, batch: int) -> None:
     warnings.warn(
         f"{len(empty)} of {batch} masks are empty (image {', '.join(map(str, empty[:5]))}"
         f"{', ...' if len(empty) > 5 else ''}): these images are unchanged",
@@ -311,7 +311,7 @@ def _warn_of_empty(empty: np.ndarray, batch: int) -> None:
     )
 
 
-def _weights(alpha: object) -> tuple[int, int]:
+def weight_range(alpha: object) -> tuple[int, int]:
     """Return opacity as a range in 1/256."""
     ends = alpha if isinstance(alpha, (tuple, list)) else (alpha, alpha)
     if len(ends) != 2:

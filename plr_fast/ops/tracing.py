@@ -58,6 +58,10 @@ def _can_trace(*arrays: Any) -> bool:
     return all(array is None or isinstance(array, torch.Tensor) for array in arrays)
 
 
+def paste_clouds(*arguments: Any, **settings: Any) -> Any:
+    return _untraced("paste_clouds")(*arguments, **settings)
+
+
 def _untraced(name: str) -> Any:
     """Return the operation itself, for a call outside the graph; with ``fullgraph`` that is an error."""
     from . import untraced  # imported by need: it loads Dynamo

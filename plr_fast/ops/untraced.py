@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
+from .clouds import clouds
 from .filters import blur, shuffle
 from .noise import noise
 from .paste import paste
 
 _REASON = (
-    "operations on NumPy arrays, and paste_lesions with a MaskIndex, FreshLesions or a report of what it did, "
-    "are not part of a graph: pass torch tensors"
+    "operations on NumPy arrays, paste_clouds, and paste_lesions with a MaskIndex, FreshLesions or a report of what it "
+    "did, are not part of a graph: pass torch tensors, or call paste_clouds outside the compiled function"
 )
 
 
@@ -29,6 +30,7 @@ def _outside(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 perlin_noise = _outside(noise)
+paste_clouds = _outside(clouds)
 paste_lesions = _outside(paste)
 gaussian_blur = _outside(blur)
 local_shuffle = _outside(shuffle)

@@ -24,6 +24,7 @@ class Stream(IntEnum):
     PLACE = 9
     BANK_NOISE = 10
     FRESH = 11
+    CLOUD = 12
 
 
 def philox(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
