@@ -38,7 +38,7 @@ CloudBlend = Literal["alpha", "add"]
 MOST_DRAWS = 10  # of the noise, before the threshold is lowered
 _COMBINATIONS = ("single", "union", "intersection")
 _FIRST, _BOTH, _TEXTURE = np.arange(1), np.arange(2), np.array([2])  # ids of the noise images of a draw
-_BYTES_PER_PIXEL = 64  # of a thread's scratch, at most: noise, places, and the lesion's pixels in float64
+_BYTES_PER_PIXEL = 96  # of a thread's scratch, at most: noise, places, and the lesion's pixels in float64
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def paste_clouds(
     softness: int = 32,
     texture: int | tuple[int, int] = (110, 210),
     blend: CloudBlend = "alpha",
-    alpha: float | tuple[float, float] = (0.4, 0.9),
+    alpha: float | tuple[float, float] = (0.3, 0.8),
     min_area: int = 1,
     seed: int = 0,
     samples: Iterable[int] | torch.Tensor | None = None,
@@ -227,8 +227,10 @@ def clouds(
 
     def work(first: int, last: int) -> None:
         painter = _Painter(spec, (height, width))
+        lung = np.empty((height, width), np.bool_)
         for n in range(first, last):
-            lung = _lung(lungs, n)
+            mask = lungs[n : n + 1].unpack()[0] if isinstance(lungs, MaskIndex) else lungs[n]
+            np.not_equal(mask.view(np.uint8), 0, out=lung)
             if target.ctypes.data != batch.array.ctypes.data:
                 target[n] = batch.array[n]
             lesion = painter.paint(target[n], lung, int(ids[n]), info, n)
@@ -269,6 +271,9 @@ class _Painter:
         self._noise = np.empty((2, *shape), np.uint8)
         self._lesion = np.empty(shape, np.bool_)
         self._backend = active_backend()
+        # Opacity, 0..256, by how far noise lies above the threshold: entry d + 255 is for a difference of d.
+        above = np.clip(np.arange(-255, 512) * 256 // (spec.softness + 1), 0, 256)
+        self._cover = ((above * above * (768 - 2 * above)) >> 16).astype(np.uint32)  # 3 t^2 - 2 t^3, as for patches
         low, high = spec.texture
         self._greys = (low + (np.arange(256) * (high - low) + 127) // 255).astype(np.uint16)  # of the texture's noise
 
@@ -289,14 +294,15 @@ class _Painter:
         wanted = min(spec.min_area, pixels)
         for number in range(MOST_DRAWS):
             seed = self._draw_outline(sample, number, combine)
-            area = self._find_lesion(threshold, lung)
-            if area >= wanted:
+            places = self._find_lesion(threshold, lung)
+            if len(places) >= wanted:
                 break
         else:
             info.lowered[n] = True
             threshold = self._lowered(wanted, lung)
-            area = self._find_lesion(threshold, lung)
-        self._blend(image, seed, self._weights(threshold, weight))
+            places = self._find_lesion(threshold, lung)
+        self._blend(image.reshape(-1), places, seed, self._weights(threshold, weight))
+        area = len(places)
         info.area[n], info.share[n], info.opacity[n] = area, area / pixels, weight / 256
         info.threshold[n], info.combine[n], info.draws[n] = threshold, combine, number + 1
         return self._lesion
@@ -316,11 +322,11 @@ class _Painter:
     def _make(self, out: Uint8Array, ids: Int64Array, seed: int) -> None:
         self._backend.noise(out, ids, self._spec.noise._replace(seed=seed), 1)
 
-    def _find_lesion(self, threshold: int, lung: NDArray[np.bool_]) -> int:
-        """Mark where noise is above the threshold inside the lung, return how many pixels that are."""
+    def _find_lesion(self, threshold: int, lung: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Mark where noise is above the threshold inside the lung, return the places of these pixels."""
         np.greater_equal(self._noise[0], max(threshold + 1, 0), out=self._lesion)
         np.logical_and(self._lesion, lung, out=self._lesion)
-        return int(np.count_nonzero(self._lesion))
+        return np.flatnonzero(self._lesion)
 
     def _lowered(self, wanted: int, lung: NDArray[np.bool_]) -> int:
         """Return the highest threshold at which ``wanted`` lung pixels get the full opacity."""
@@ -330,49 +336,41 @@ class _Painter:
 
     def _weights(self, threshold: int, weight: int) -> NDArray[np.uint16]:
         """Return the opacity in 1/256 for each grey of the outline's noise."""
-        above = np.clip((np.arange(256) - threshold) * 256 // (self._spec.softness + 1), 0, 256)
-        cover = (above * above * (768 - 2 * above)) >> 16  # 3 t^2 - 2 t^3, as for the shapes of patches
-        return ((weight * cover + 128) >> 8).astype(np.uint16)
+        cover = self._cover[255 - threshold : 511 - threshold]
+        return ((cover * np.uint32(weight) + np.uint32(128)) >> np.uint32(8)).astype(np.uint16)
 
-    def _blend(self, image: ImageArray, seed: int, weights: NDArray[np.uint16]) -> None:
-        outline, texture = self._noise.reshape(2, -1)
-        places = np.flatnonzero(self._lesion)
+    def _blend(self, pixels: ImageArray, places: NDArray[np.intp], seed: int, weights: NDArray[np.uint16]) -> None:
+        """Blend the texture into the pixels at ``places``, with the opacity that the outline's noise has there."""
         if len(places) == 0:
             return
-        opacity = weights.take(outline.take(places))
-        grey: NDArray[np.uint16] = self._greys[:1]  # for an even grey
+        outline, texture = self._noise.reshape(2, -1)
+        weight = weights.take(outline.take(places))
+        grey = self._greys[:1]  # for an even grey
         if self._greys[0] != self._greys[-1]:
             self._make(self._noise[1:], _TEXTURE, seed)
             grey = self._greys.take(texture.take(places))
-        flat = image.reshape(-1)
-        blend = _blend_grey if image.dtype == np.uint8 else _blend_float
-        flat[places] = blend(flat.take(places), grey, opacity, self._spec.blend)
+        blend = _blend_grey if pixels.dtype == np.uint8 else _blend_float
+        pixels[places] = blend(pixels.take(places), grey, weight, self._spec.blend)
 
 
-def _blend_grey(
-    pixel: Uint8Array, grey: NDArray[np.uint16], weight: NDArray[np.uint16], blend: str
-) -> NDArray[np.uint16]:
+def _blend_grey(pixel: ImageArray, grey: NDArray[np.uint16], weight: NDArray[np.uint16], blend: str) -> Uint8Array:
     """Return uint8 pixels with the lesion's grey blended in: the arithmetic of ``csrc/core/lesions.h``."""
     added = grey * weight + np.uint16(128)  # at most 255 * 256 + 128: 16 bits will do
     if blend == "add":
-        return np.minimum(pixel + (added >> np.uint16(8)), np.uint16(255))
-    return (pixel * (np.uint16(256) - weight) + added) >> np.uint16(8)
+        mixed = np.minimum(pixel + (added >> np.uint16(8)), np.uint16(255))
+    else:
+        mixed = (pixel * (np.uint16(256) - weight) + added) >> np.uint16(8)
+    return mixed.astype(np.uint8)
 
 
-def _blend_float(
-    pixel: Float32Array, grey: NDArray[np.uint16], weight: NDArray[np.uint16], blend: str
-) -> NDArray[np.float64]:
-    """Return float32 pixels with the lesion's grey blended in, in float64."""
+def _blend_float(pixel: ImageArray, grey: NDArray[np.uint16], weight: NDArray[np.uint16], blend: str) -> Float32Array:
+    """Return float32 pixels with the lesion's grey blended in: float64 arithmetic, rounded once."""
     before, share = pixel.astype(np.float64), weight / 256.0
     if blend == "add":
-        return np.minimum(before + share * (grey / 255.0), 1.0)
-    return before + share * (grey / 255.0 - before)
-
-
-def _lung(lungs: Uint8Array | MaskIndex, n: int) -> NDArray[np.bool_]:
-    if isinstance(lungs, MaskIndex):
-        return lungs[n : n + 1].unpack()[0]
-    return lungs[n] != 0
+        mixed = np.minimum(before + share * (grey / 255.0), 1.0)
+    else:
+        mixed = before + share * (grey / 255.0 - before)
+    return mixed.astype(np.float32)
 
 
 def _new_info(count: int) -> CloudInfo:
