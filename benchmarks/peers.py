@@ -51,3 +51,15 @@ def genesis_shuffle(image: np.ndarray, windows: int, generator: np.random.Genera
         generator.shuffle(window)
         result[y : y + h, x : x + w] = window.reshape(h, w)
     return result
+
+
+def numpy_clouds(images: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.uint8], out: NDArray[np.float32]) -> None:  # fmt: skip  # noqa: E501
+    """Anomaly generators' way: opacity and texture over whole slices, then image * (1 - opacity) + texture * opacity.
+
+    ``noise`` holds outline and texture of each image, (B, 2, H, W).
+    """
+    for image, mask, (outline, texture), target in zip(images, masks, noise, out, strict=True):
+        rise = np.clip((outline.astype(np.float32) - 170) / 33, 0, 1)
+        opacity = 0.55 * rise * rise * (3 - 2 * rise) * mask
+        grey = (110 + texture * np.float32(100 / 255)) / 255
+        np.add(image * (1 - opacity), grey * opacity, out=target)
