@@ -16,7 +16,7 @@ from ..specs import (
     Uint8Array,
 )
 from ..threads import for_each_range
-from .core import STREAM_CANDIDATE, STREAM_PASTE, STREAM_PLACE, below, fma, jit, philox, random_box, substream
+from .core import STREAM_CANDIDATE, STREAM_PASTE, STREAM_PLACE, below, fma, inline, jit, philox, random_box, substream
 from .masks import box_is_set, count_boxes, kth_box, kth_set_pixel, low_bits, lowest_bit, mask_window
 
 BLENDS = ("replace", "max", "alpha", "add")
@@ -25,9 +25,9 @@ SHAPES = ("rectangle", "ellipse", "cloud")
 CLOUD = 2
 PLACE_TRIES = 8
 
-GREY = np.arange(256, dtype=np.uint8)
-# Grey as float32 in [0, 1], each value rounded once from float64.
-GREY_TO_FLOAT = (np.arange(256) / 255.0).astype(np.float32)
+# 1/255 in two parts: float32, and what it lacks.
+GREY_UNIT = np.float32(1.0 / 255.0)
+GREY_UNIT_REST = np.float32(1.0 / 255.0 - np.float64(GREY_UNIT))
 
 
 @jit
@@ -202,40 +202,55 @@ def find_whole(seed, sample, number, bits, before, height, width, scratch_before
 
 
 @jit
-def pixels_to_write(row, column, count, cover, at, lowest):
-    """Return which of ``count`` pixels of a row are lung and covered by at least ``lowest`` in 255ths."""
-    lung = mask_window(row, column) & low_bits(count)
-    if cover.shape[0] > 0:
-        for x in range(count):
-            if cover[at + x] < lowest:
-                lung &= ~(np.uint64(1) << np.uint64(x))
-    return lung
+def covered_pixels(cover, at, count, lowest):
+    """Return which of ``count`` pixels from ``cover[at]`` on are covered by at least ``lowest`` in 255ths."""
+    word = np.uint64(0)
+    for x in range(count):
+        word |= np.uint64(cover[at + x] >= lowest) << np.uint64(x)
+    return word
 
 
 @jit
 def row_weights(opacity, feather, cover, at, y, x, count, height, width, weights):
-    highest = feathered(opacity, feather, to_edge(y, height))
-    for i in range(count):
-        if cover.shape[0] > 0:
+    """Fill ``weights`` with the opacity (1/256) of ``count`` pixels of a patch from (y, x) on."""
+    if cover.shape[0] > 0:
+        for i in range(count):
             share = np.int64(cover[at + i])
             weights[i] = (opacity * (share + (share >> 7)) + 128) >> 8
-        else:
+    elif feather == 0:
+        weights[:count] = opacity
+    else:
+        highest = feathered(opacity, feather, to_edge(y, height))
+        for i in range(count):
             weights[i] = min(highest, feathered(opacity, feather, to_edge(x + i, width)))
 
 
-@jit
-def blend_run(mode, grey, pixels, at, weights, line, column, start, end):
-    """Blend pixels start..end - 1 of a patch's row at ``pixels[at]`` into ``line``, where it begins at ``column``."""
-    if mode == REPLACE:
-        for x in range(start, end):
-            line[column + x] = grey[pixels[at + x]]
-    elif line.itemsize == 4:
-        for x in range(start, end):
-            pixel, patch = np.float32(line[column + x]), np.float32(grey[pixels[at + x]])
-            line[column + x] = blended_float(mode, pixel, patch, weights[x])
+@inline
+def grey_to_float(grey):
+    """Return grey / 255, rounded once. A table would make the compiler gather, which many CPUs do slowly."""
+    return fma(np.float32(grey), GREY_UNIT, np.float32(grey) * GREY_UNIT_REST)
+
+
+@inline
+def blend_run(mode, pixels, at, weights, image, row, column, start, end):
+    """Blend pixels start..end - 1 of a patch's row, which begins at ``pixels[at]``, into the image at (row, column)."""
+    # Unsigned indices need no look at their sign, so that these become plain vector loops.
+    at, row, column, first, last = np.uint64(at), np.uint64(row), np.uint64(column), np.uint64(start), np.uint64(end)
+    if image.itemsize == 4:
+        if mode == REPLACE:
+            for x in range(first, last):
+                image[row, column + x] = grey_to_float(pixels[at + x])
+        else:
+            for x in range(first, last):
+                pixel, patch = np.float32(image[row, column + x]), grey_to_float(pixels[at + x])
+                image[row, column + x] = blended_float(mode, pixel, patch, weights[x])
+    elif mode == REPLACE:
+        for x in range(first, last):
+            image[row, column + x] = pixels[at + x]
     else:
-        for x in range(start, end):
-            line[column + x] = blended_u8(mode, np.int64(line[column + x]), np.int64(pixels[at + x]), weights[x])
+        for x in range(first, last):
+            pixel, patch = np.int64(image[row, column + x]), np.int64(pixels[at + x])
+            image[row, column + x] = blended_u8(mode, pixel, patch, weights[x])
 
 
 @jit
@@ -256,7 +271,6 @@ def paste_images(
     feather,
     whole,
     own,
-    grey,
     counts,
     skipped,
     boxes,
@@ -266,9 +280,9 @@ def paste_images(
     first,
     last,
 ):
-    """Paste into ``images[first:last]`` in place. ``grey`` maps bytes to pixels; arrays not wanted are empty."""
+    """Paste into ``images[first:last]`` in place; arrays that are not wanted are empty."""
     rows, columns = images.shape[1:]
-    scratch_before, scratch_row = np.empty(rows + 1, np.uint32), np.empty(bits.shape[2], np.uint64)
+    scratch_before, scratch_row = np.empty(rows + 1, np.uint32), np.empty((1, bits.shape[2]), np.uint64)
     weights = np.empty(64, np.int64)
     lowest = 1 if mode in (ALPHA, ADD) else 128
     for n in range(first, last):
@@ -302,13 +316,15 @@ def paste_images(
             for y in range(y0, y1):
                 for x in range(x0, x1, 64):
                     some, at = min(64, x1 - x), offsets[i] + y * width + x
-                    written = pixels_to_write(mask[top + y], left + x, some, cover, at, lowest)
+                    written = mask_window(mask, top + y, left + x) & low_bits(some)
+                    if cover.shape[0] > 0:
+                        written &= covered_pixels(cover, at, some, lowest)
                     if lowest == 1:
                         row_weights(opacity, feather, cover, at, y, x, some, height, width, weights)
                     while written != np.uint64(0):
                         start = lowest_bit(written)
                         end = start + lowest_bit(~(written >> np.uint64(start)))
-                        blend_run(mode, grey, pixels, at, weights, image[top + y], left + x, start, end)
+                        blend_run(mode, pixels, at, weights, image, top + y, left + x, start, end)
                         if lesions.shape[0] > 0:
                             lesions[n, top + y, left + x + start : left + x + end] = 1
                         written &= ~low_bits(end)
@@ -333,9 +349,8 @@ def paste(
     record: PasteRecord,
     threads: int,
 ) -> None:
-    grey = GREY_TO_FLOAT if images.dtype == np.float32 else GREY
     mode = BLENDS.index(spec.blend)
-    cover = GREY[:0] if cover is None else cover
+    cover = bank.pixels[:0] if cover is None else cover
     boxes = np.empty((0, 0, 4), np.int32) if record.boxes is None else record.boxes
     patches = np.empty((0, 0), np.int32) if record.patches is None else record.patches
     weights = np.empty((0, 0), np.int32) if record.weights is None else record.weights
@@ -346,8 +361,8 @@ def paste(
             out[first:last] = images[first:last]
         paste_images(
             out, masks.bits, masks.before, samples, bank.pixels, bank.offsets, bank.heights, bank.widths, cover,
-            np.uint64(spec.seed), spec.count, mode, spec.weight, spec.feather, spec.whole, spec.own, grey,
-            record.counts, record.skipped, boxes, patches, weights, lesions, first, last,
+            np.uint64(spec.seed), spec.count, mode, spec.weight, spec.feather, spec.whole, spec.own, record.counts,
+            record.skipped, boxes, patches, weights, lesions, first, last,
         )  # fmt: skip
 
     for_each_range(len(images), threads, work)

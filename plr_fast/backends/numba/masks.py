@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from ..specs import PackedMasks, Uint8Array
 from ..threads import for_each_range
-from .core import jit
+from .core import inline, jit
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
@@ -33,33 +33,33 @@ def _lowest_bit(typing_context: Any, word: Any) -> Any:  # noqa: ARG001 - as abo
     return types.uint64(types.uint64), generate
 
 
-@jit
+@inline
 def bit_count(word):
     return np.int64(_bit_count(np.uint64(word)))
 
 
-@jit
+@inline
 def lowest_bit(word):
     """Return the position of the lowest set bit, 64 for a word that has none."""
     return np.int64(_lowest_bit(np.uint64(word)))
 
 
-@jit
+@inline
 def low_bits(count):
     return _ALL if count >= 64 else (_ONE << np.uint64(count)) - _ONE
 
 
 @jit
-def kth_in_row(row, k):
+def kth_in_row(bits, row, k):
     """Return the column of the k-th set pixel of a row that has more than k of them."""
     w = 0
-    while w + 1 < row.shape[0]:
-        count = bit_count(row[w])
+    while w + 1 < bits.shape[1]:
+        count = bit_count(bits[row, w])
         if k < count:
             break
         k -= count
         w += 1
-    word = row[w]
+    word = bits[row, w]
     for _ in range(k):
         word &= word - _ONE
     return w * 64 + min(lowest_bit(word), 63)
@@ -81,16 +81,16 @@ def last_up_to(numbers, count, k):
 def kth_set_pixel(bits, before, k):
     """Return row and column of the k-th set pixel of a packed mask."""
     row = last_up_to(before, bits.shape[0], k)
-    return row, kth_in_row(bits[row], k - np.int64(before[row]))
+    return row, kth_in_row(bits, row, k - np.int64(before[row]))
 
 
-@jit
-def mask_window(row, column):
-    """Return the bits of the 64 pixels from ``column`` on, 0 beyond the end of the row."""
+@inline
+def mask_window(bits, row, column):
+    """Return the bits of the 64 pixels from (row, column) on, 0 beyond the end of the row."""
     w, shift = column >> 6, np.uint64(column & 63)
-    window = row[w] >> shift
-    if shift != _ZERO and w + 1 < row.shape[0]:
-        window |= row[w + 1] << (np.uint64(64) - shift)
+    window = bits[row, w] >> shift
+    if shift != _ZERO and w + 1 < bits.shape[1]:
+        window |= bits[row, w + 1] << (np.uint64(64) - shift)
     return window
 
 
@@ -101,29 +101,30 @@ def box_is_set(bits, top, left, height, width):
         return False
     for y in range(top, top + height):
         for x in range(0, width, 64):
-            if (~mask_window(bits[y], left + x)) & low_bits(width - x) != _ZERO:
+            if (~mask_window(bits, y, left + x)) & low_bits(width - x) != _ZERO:
                 return False
     return True
 
 
 @jit
 def boxes_in_row(bits, top, height, width, row):
-    """Set bit x of ``row`` where the box of that size with its top left corner at (top, x) is all set."""
-    words = row.shape[0]
-    row[:] = bits[top]
+    """Set bit x of ``row`` (1, words) where the box of that size with its top left corner at (top, x) is all set."""
+    words = row.shape[1]
+    for w in range(words):
+        row[0, w] = bits[top, w]
     for y in range(top + 1, top + height):
         for w in range(words):
-            row[w] &= bits[y, w]
+            row[0, w] &= bits[y, w]
     covered = 1
     while covered < width:
         step = min(covered, width - covered)
         skip, shift = step >> 6, np.uint64(step & 63)
         for w in range(words):
-            here = row[w + skip] if w + skip < words else _ZERO
-            following = row[w + skip + 1] if w + skip + 1 < words else _ZERO
+            here = row[0, w + skip] if w + skip < words else _ZERO
+            following = row[0, w + skip + 1] if w + skip + 1 < words else _ZERO
             if shift != _ZERO:
                 here = (here >> shift) | (following << (np.uint64(64) - shift))
-            row[w] &= here
+            row[0, w] &= here
         covered += step
 
 
@@ -136,8 +137,8 @@ def count_boxes(bits, height, width, before, row):
         if top + height > bits.shape[0]:
             continue
         boxes_in_row(bits, top, height, width, row)
-        for w in range(row.shape[0]):
-            count += bit_count(row[w])
+        for w in range(row.shape[1]):
+            count += bit_count(row[0, w])
     return count
 
 
@@ -146,7 +147,7 @@ def kth_box(bits, height, width, before, row, k):
     """Return the top left corner of the k-th of these boxes in row-major order."""
     top = last_up_to(before, bits.shape[0], k)
     boxes_in_row(bits, top, height, width, row)
-    return top, kth_in_row(row, k - np.int64(before[top]))
+    return top, kth_in_row(row, 0, k - np.int64(before[top]))
 
 
 @jit
