@@ -231,12 +231,16 @@ void blur(const py::array& images, py::array out, const py::array& samples, cons
     require_rank(weights, "weights", 1);
     require_shape(weights_q8, "weights_q8", {weights.shape(0)});
     if (weights.shape(0) % 2 == 0) throw py::value_error("weights must be odd in number");
+    const i32* q8 = input<i32>(weights_q8, "weights_q8");
+    i64 sum = 0;
+    for (py::ssize_t t = 0; t < weights.shape(0); ++t) sum += q8[t] < 0 ? 257 : q8[t];
+    if (sum != 256) throw py::value_error("weights_q8 must be 0 or more each and 256 in sum");
     const BlurParams p = {seed,
                           images.shape(1),
                           images.shape(2),
                           (i32)weights.shape(0),
                           input<float>(weights, "weights"),
-                          input<i32>(weights_q8, "weights_q8"),
+                          q8,
                           windows(window_count, window_sizes, images)};
     const Kernels& k = kernels();
     run(images.shape(0), threads, [&](i64 first, i64 last) { return k.blur(p, batch, first, last); });

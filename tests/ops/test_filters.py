@@ -276,6 +276,17 @@ def test_bad_arguments(operation: Any, kwargs: dict[str, Any], error: type[Excep
         operation(pictures(np.uint8), **kwargs)
 
 
+@pytest.mark.parametrize("weights_q8", [[64, 128, 63], [-1, 256, 1], [300, -44, 0]])
+def test_the_compiled_blur_refuses_integer_weights_that_would_overflow(weights_q8: list[int]) -> None:
+    native = pytest.importorskip("plr_fast._native", reason="the compiled extension is not built")
+    images = pictures(np.uint8)
+    weights = np.full(3, 1 / 3, np.float32)
+    with pytest.raises(ValueError, match="weights_q8"):
+        native.blur(
+            images, images, np.arange(3), weights, np.array(weights_q8, np.int32), 0, 0, (0, 0, 0, 0), 1
+        )  # fmt: skip
+
+
 def test_nan_is_found_before_work() -> None:
     images = pictures(np.float32)
     images[1, 2, 3] = np.nan

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.core.errors import TypingError
+from numba.extending import intrinsic, overload
 
 from ..specs import BlurSpec, ImageArray, Int64Array, ShuffleSpec
 from ..threads import for_each_range
@@ -46,6 +50,36 @@ def copy_row(row, out):
 def fill_row(row):
     for x in range(row.shape[0]):
         row[x] = True
+
+
+@intrinsic(prefer_literal=True)
+def prefetch(typing_context: Any, row: Any, x: Any, write: Any) -> Any:  # noqa: ARG001 - the signature that Numba prescribes
+    """Ask for the cache line of ``row[x]``, to be read or, with ``write`` the literal 1, to be written."""
+    if not isinstance(write, types.IntegerLiteral):
+        raise TypingError("write must be 0 or 1 in the source")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = ir.IntType(32)
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+        builder.call(function, [address, number(write.literal_value), number(3), number(1)])  # 3: to the first level
+        return context.get_dummy_value()
+
+    return types.void(row, types.intp, write), generate
+
+
+@jit
+def expect_read(row):
+    for x in range(0, row.shape[0], 64 // row.itemsize):
+        prefetch(row, x, 0)
+
+
+@jit
+def expect_write(row):
+    for x in range(0, row.shape[0], 64 // row.itemsize):
+        prefetch(row, x, 1)
 
 
 @jit
@@ -169,10 +203,12 @@ def blur_image(image, out, weights, windowed, inside, band, padded, totals, line
             mirrored = reflect_101(y, height)
             if y < height:
                 pad_row(image[mirrored], half, padded)
+                expect_read(image[min(mirrored + 1, height - 1)])
                 blur_row(padded, weights, band[k], totals)
             else:  # the rows above may be overwritten by now, but they are still in the band
                 copy_row(band[k - (y - mirrored)], band[k])
         for k in range(n):
+            expect_write(out[min(top + k + 1, height - 1)])
             if windowed:
                 blur_row(band[k : k + taps], weights, line, totals)
                 keep_outside(line, image[top + k], inside[top + k], out[top + k])
