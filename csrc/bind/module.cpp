@@ -164,8 +164,9 @@ T* wanted(Optional& array, const char* name, const std::vector<py::ssize_t>& sha
     return output<T>(*array, name);
 }
 
-// A copy of so many bytes leaves little of use in most caches: it may as well go past them.
-constexpr py::ssize_t STREAM_BYTES = 32 << 20;
+// A copy of so many bytes leaves little of use in the caches: it may as well go past them. Measured with other work in
+// between, copying 64 uint8 slices (16 MiB) and pasting takes 1.15 to 1.25 times a plain copy so, 1.5 times by memcpy.
+constexpr py::ssize_t STREAM_BYTES = 16 << 20;
 
 void paste(const py::array& images, py::array out, const py::array& bits, const py::array& before,
            const py::array& samples, const py::array& pixels, const py::array& offsets, const py::array& heights,

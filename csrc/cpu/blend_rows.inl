@@ -6,7 +6,7 @@ constexpr bool weighted(i32 mode) { return mode == BLEND_ALPHA || mode == BLEND_
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 
 // A register's worth at a time under a mask. Rows are shorter than a compiler's vector loop plus its remainder is good
-// for: measured against the loop below, this takes a third to two thirds of the time for each blend.
+// for: measured on slices in the cache, this takes 0.4 (float32) to 0.7 (uint8, replace) of the time of the loop below.
 
 template <i32 BLEND>
 static inline void blend_row(u64 lung, const u8* from, const u16* weight, float* to) {

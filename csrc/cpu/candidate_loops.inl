@@ -24,7 +24,7 @@ static inline u32 row_sum(const u8* line, i32 width) {
 static inline i32 box_sum(const u8* image, i64 columns, const Box& box) {
     const u8* from = image + box.top * columns + box.left;
 #if defined(__AVX512BW__)
-    // A row in one load under a mask: measured, a fifth of the time of the loop below.
+    // A row in one load under a mask: measured, half the time of the loop below, draws included.
     __m512i sums = _mm512_setzero_si512();
     for (i32 x = 0; x < box.width; x += 64) {
         const u64 mask = low_bits(box.width - x);

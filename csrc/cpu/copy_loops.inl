@@ -1,7 +1,7 @@
 // Copying a slice of a batch that is larger than the caches.
 
-// Stores that go past the caches need not read what they overwrite: measured on 64 slices, a fifth (float32) to none
-// (uint8) faster than memcpy, and pasting afterwards included a third faster than memcpy and pasting.
+// Stores that go past the caches need not read what they overwrite: measured on 64 slices, copying and pasting take two
+// thirds (float32) to four fifths (uint8) of the time that they take with memcpy.
 static void copy_past_caches(char* to, const char* from, i64 bytes) {
 #if defined(__AVX512F__) || defined(__AVX2__)
     const i64 gap = (i64)(-(u64)to & 63), head = gap < bytes ? gap : bytes;

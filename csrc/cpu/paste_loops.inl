@@ -177,19 +177,19 @@ static void note_patch(const PasteRecord& record, i64 entry, const Placed& at) {
     if (record.weights != nullptr) record.weights[entry] = at.weight;
 }
 
-// Patches into image n of the batch; `cached` if it has just been written.
+// Patches into image n of the batch.
 template <i32 BLEND, typename T>
-static void paste_image(const PasteParams& p, u64 sample, const PackedMask& mask, T* image, bool cached,
-                        const PlaceScratch& scratch, const PasteRecord& record, i64 n) {
+static void paste_image(const PasteParams& p, u64 sample, const PackedMask& mask, T* image, const PlaceScratch& scratch,
+                        const PasteRecord& record, i64 n) {
     Placed placed[PLACED];
     const i32 count = mask.before[mask.rows] == 0 ? 0 : paste_count(p, sample);
     u8* lesions = record.lesions == nullptr ? nullptr : record.lesions + n * p.height * p.width;
     i32 pasted = 0;
     for (i32 first = 0; first < count; first += PLACED) {
         const i32 some = place_patches(p, sample, mask, first, min_i32(PLACED, count - first), scratch, placed);
-        for (i32 i = 0; i < (cached ? 0 : min_i32(AHEAD, some)); ++i) fetch_ahead(p, placed[i], image);
+        for (i32 i = 0; i < min_i32(AHEAD, some); ++i) fetch_ahead(p, placed[i], image);
         for (i32 i = 0; i < some; ++i) {
-            if (!cached && i + AHEAD < some) fetch_ahead(p, placed[i + AHEAD], image);
+            if (i + AHEAD < some) fetch_ahead(p, placed[i + AHEAD], image);
             paste_patch<BLEND>(p, placed[i], mask, image);
             if (lesions != nullptr) mark_patch<weighted(BLEND)>(p, placed[i], mask, lesions);
             note_patch(record, n * record.most + pasted + i, placed[i]);
@@ -201,13 +201,13 @@ static void paste_image(const PasteParams& p, u64 sample, const PackedMask& mask
 }
 
 template <typename T>
-static void paste_blended(const PasteParams& p, u64 sample, const PackedMask& mask, T* image, bool cached,
+static void paste_blended(const PasteParams& p, u64 sample, const PackedMask& mask, T* image,
                           const PlaceScratch& scratch, const PasteRecord& record, i64 n) {
     switch (p.blend) {
-        case BLEND_REPLACE: paste_image<BLEND_REPLACE>(p, sample, mask, image, cached, scratch, record, n); break;
-        case BLEND_MAX: paste_image<BLEND_MAX>(p, sample, mask, image, cached, scratch, record, n); break;
-        case BLEND_ALPHA: paste_image<BLEND_ALPHA>(p, sample, mask, image, cached, scratch, record, n); break;
-        default: paste_image<BLEND_ADD>(p, sample, mask, image, cached, scratch, record, n); break;
+        case BLEND_REPLACE: paste_image<BLEND_REPLACE>(p, sample, mask, image, scratch, record, n); break;
+        case BLEND_MAX: paste_image<BLEND_MAX>(p, sample, mask, image, scratch, record, n); break;
+        case BLEND_ALPHA: paste_image<BLEND_ALPHA>(p, sample, mask, image, scratch, record, n); break;
+        default: paste_image<BLEND_ADD>(p, sample, mask, image, scratch, record, n); break;
     }
 }
 
@@ -239,16 +239,15 @@ int paste(const PasteParams& p, const ImageBatch& batch, const PackedMasks& mask
         if (n + 1 < last) fetch_mask(mask_of(masks, n + 1, rows, words));
         char* target = (char*)batch.target + n * bytes;
         const char* source = (const char*)batch.source + n * bytes;
-        const bool copied = batch.source != batch.target, cached = copied && !p.stream;
-        if (cached)
-            __builtin_memcpy(target, source, (unsigned long)bytes);
-        else if (copied)
+        if (batch.source != batch.target && p.stream)
             copy_past_caches(target, source, bytes);
+        else if (batch.source != batch.target)
+            __builtin_memcpy(target, source, (unsigned long)bytes);
         if (record.lesions != nullptr) __builtin_memset(record.lesions + n * pixels, 0, (unsigned long)pixels);
         if (batch.pixel == PIXEL_UINT8)
-            paste_blended(paste_params(p, n), sample, mask, (u8*)target, cached, scratch, record, n);
+            paste_blended(paste_params(p, n), sample, mask, (u8*)target, scratch, record, n);
         else
-            paste_blended(paste_params(p, n), sample, mask, (float*)target, cached, scratch, record, n);
+            paste_blended(paste_params(p, n), sample, mask, (float*)target, scratch, record, n);
     }
     return STATUS_OK;
 }
