@@ -17,10 +17,14 @@ from ..errors import ConfigError
 from ..files import require_space, write_json
 from ..ops import LesionBank, gaussian_blur, local_shuffle, paste_lesions, perlin_noise
 from .options import read
-from .pictures import Grey, contact_sheet, write_png
+from .pictures import Grey, captioned, comparison, contact_sheet, write_png
 
 SHEET_PICTURES = 16
+SHEET_ROWS = 4
 _CHUNK = 16
+
+
+Shape = Literal["rectangle", "ellipse", "cloud"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class GenerateLesions:
 
     out: Path
     """Folder to write to."""
+    noise: NoiseSettings
+    """Settings of the noise that lesions are cut from."""
     store: Path | None = None
     """Slice store; default: normal slices of the built-in phantom."""
     split: Literal["train", "val", "test"] = "train"
@@ -101,12 +107,50 @@ class GenerateLesions:
     """Lowest and highest opacity for alpha and add."""
     feather: int = 0
     """Width in pixels of soft edges for alpha and add."""
+    shape: Shape = "rectangle"
+    """Outline of a lesion; clouds are soft all over."""
+    inside: Literal["centre", "patch"] = "centre"
+    """What of a lesion must lie in the lung: its centre (the rest is cut off at the edge), or the whole patch."""
     patch: tuple[int, int] = (5, 25)
     """Smallest and largest side of a lesion in pixels."""
+    threshold: int = 180
+    """Lesions have a mean grey above this, before they are blended."""
     bank: Path | None = None
-    """Lesion bank (.npz); default: one is made."""
+    """Lesion bank (.npz); default: one is made from noise, patch and threshold."""
     size: int = 256
     """Height and width of the phantom's slices."""
+    seed: int = 0
+    """Seed."""
+
+
+@dataclass(frozen=True)
+class GenerateSheets:
+    """Write sheets to look at: noise, lesion patches, and every corruption as normal slice, pseudo slice, difference."""
+
+    out: Path
+    """Folder to write to."""
+    noise: NoiseSettings
+    """Settings of the noise that lesions are cut from."""
+    store: Path | None = None
+    """Slice store; default: normal slices of the built-in phantom."""
+    split: Literal["train", "val", "test"] = "train"
+    """Which normal slices of the store to use."""
+    count: int = 2
+    """Slices, side by side."""
+    lesions: tuple[int, int] = (30, 30)
+    """Fewest and most lesions in a picture."""
+    alpha: tuple[float, float] = (0.5, 1.0)
+    """Lowest and highest opacity in the rows that blend."""
+    feather: int = 2
+    """Width in pixels of soft edges in the rows that blend."""
+    inside: Literal["centre", "patch"] = "centre"
+    """What of a lesion must lie in the lung: its centre (the rest is cut off at the edge), or the whole patch."""
+    patch: tuple[int, int] = (5, 25)
+    """Smallest and largest side of a lesion in pixels."""
+    threshold: int = 180
+    """Lesions have a mean grey above this, before they are blended."""
+    size: int = 256
+    """Height and width of the phantom's slices, and of the noise."""
     seed: int = 0
     """Seed."""
 
@@ -114,16 +158,18 @@ class GenerateLesions:
 Noise = Annotated[GenerateNoise, tyro.conf.subcommand("noise")]
 Patches = Annotated[GeneratePatches, tyro.conf.subcommand("patches")]
 Lesions = Annotated[GenerateLesions, tyro.conf.subcommand("lesions")]
+Sheets = Annotated[GenerateSheets, tyro.conf.subcommand("sheets")]
+Config = GenerateNoise | GeneratePatches | GenerateLesions | GenerateSheets
 
 
 def main(arguments: Sequence[str]) -> int:
-    kinds: Any = Noise | Patches | Lesions
-    about = "Write noise, lesion patches or pseudo-lesion pictures."
-    config: GenerateNoise | GeneratePatches | GenerateLesions = read(kinds, "generate", arguments, description=about)
+    kinds: Any = Noise | Patches | Lesions | Sheets
+    about = "Write noise, lesion patches, pseudo-lesion pictures, or sheets of all of them."
+    config: Config = read(kinds, "generate", arguments, description=about)
     for name in ("count", "size"):
         if getattr(config, name) < 1:
             raise ConfigError(f"{name} must be at least 1, not {getattr(config, name)}")
-    if isinstance(config, GenerateLesions) and not 0 <= config.lesions[0] <= config.lesions[1]:
+    if isinstance(config, (GenerateLesions, GenerateSheets)) and not 0 <= config.lesions[0] <= config.lesions[1]:
         raise ConfigError(f"lesions must be FEWEST MOST with 0 <= FEWEST <= MOST, not {config.lesions}")
     if config.out.exists() and not config.out.is_dir():
         raise ConfigError(f"out is a file: {config.out}; choose a folder")
@@ -134,10 +180,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def make(config: GenerateNoise | GeneratePatches | GenerateLesions) -> str:
+def make(config: Config) -> str:
     if isinstance(config, GenerateNoise):
         return noise(config)
-    return patches(config) if isinstance(config, GeneratePatches) else lesions(config)
+    if isinstance(config, GeneratePatches):
+        return patches(config)
+    return sheets(config) if isinstance(config, GenerateSheets) else lesions(config)
 
 
 def noise(config: GenerateNoise) -> str:
@@ -172,18 +220,13 @@ def patches(config: GeneratePatches) -> str:
 
 def lesions(config: GenerateLesions) -> str:
     slices, masks, names = normal_slices(config)
-    samples = np.arange(len(slices), dtype=np.int64)
+    bank = None
     if config.corruption == "perlin":
-        bank = LesionBank.generate(patch=config.patch, seed=config.seed) if config.bank is None else None
-        bank = bank or LesionBank.load(str(config.bank))
-        pseudo, info = paste_lesions(
-            slices, masks, bank, count=config.lesions, blend=config.blend, alpha=config.alpha, feather=config.feather,
-            seed=config.seed, samples=samples, return_info=True,
-        )  # fmt: skip
-        unchanged = int(info.empty.sum())
-    else:
-        corrupt = gaussian_blur if config.corruption == "gaussian" else local_shuffle
-        pseudo, unchanged = corrupt(slices, seed=config.seed, samples=samples), 0
+        bank = bank_of(config) if config.bank is None else LesionBank.load(config.bank)
+    pseudo, unchanged = corrupted(
+        config.corruption, slices, masks, bank, config.seed, count=config.lesions, blend=config.blend,
+        alpha=config.alpha, feather=config.feather, shape=config.shape, inside=config.inside,
+    )  # fmt: skip
     require_space(config.out, 2 * slices.size, f"writing {len(slices)} pictures")
     with progress_bar() as progress:
         task = progress.add_task("pseudo lesions", total=len(slices), note="")
@@ -191,13 +234,67 @@ def lesions(config: GenerateLesions) -> str:
             write_png(config.out / f"{name}_original.png", original)
             write_png(config.out / f"{name}_{config.corruption}.png", picture)
             progress.advance(task)
-    shown = [picture for pair in zip(slices, pseudo, strict=True) for picture in pair][:SHEET_PICTURES]
-    write_png(config.out / "overview.png", contact_sheet([shown[i : i + 4] for i in range(0, len(shown), 4)]))
+    rows = [
+        (name, comparison(original[None], picture[None]))
+        for name, original, picture in zip(names[:SHEET_ROWS], slices, pseudo, strict=False)
+    ]
+    write_png(config.out / "overview.png", captioned(rows))
     note = f"; {unchanged} have no lung mask and are unchanged" if unchanged else ""
     return f"{len(slices)} pairs (original, {config.corruption}) and overview.png{note}"
 
 
-def normal_slices(config: GenerateLesions) -> tuple[Grey, np.ndarray, list[str]]:
+def sheets(config: GenerateSheets) -> str:
+    slices, masks, names = normal_slices(config)
+    bank = bank_of(config)
+    bank.contact_sheet(config.out / "patches.png")
+    pictures = perlin_noise(
+        (8, config.size, config.size), seed=config.seed, dtype="uint8", grey="minmax", **asdict(config.noise)
+    ).numpy()
+    write_png(config.out / "noise.png", contact_sheet([list(pictures[:4]), list(pictures[4:])]))
+    soft = {"alpha": config.alpha, "feather": config.feather}
+    low, high = config.alpha
+    opacity = f"opacity {low:g}" if low == high else f"opacity {low:g} to {high:g}"
+    kinds: list[tuple[str, str, dict[str, Any]]] = []
+    for shape in ("rectangle", "ellipse", "cloud"):
+        kinds += [
+            (f"perlin, {shape}, replace", "perlin", {"shape": shape}),
+            (f"perlin, {shape}, alpha, {opacity}", "perlin", {"shape": shape, "blend": "alpha", **soft}),
+            (f"perlin, {shape}, add, {opacity}", "perlin", {"shape": shape, "blend": "add", **soft}),
+        ]
+    kinds += [("gaussian: 5 x 5 blur", "gaussian", {}), ("shuffle: 10 x 10 blocks", "shuffle", {})]
+    rows, unchanged = [], 0
+    for caption, corruption, settings in kinds:
+        pseudo, empty = corrupted(
+            corruption, slices, masks, bank, config.seed, count=config.lesions, inside=config.inside, **settings
+        )
+        rows.append((caption, comparison(slices, pseudo)))
+        unchanged = max(unchanged, empty)
+    write_png(config.out / "corruptions.png", captioned(rows))
+    note = f"; {unchanged} have no lung mask, without lesions" if unchanged else ""
+    return f"noise.png, patches.png and corruptions.png with {', '.join(names)}{note}"
+
+
+def bank_of(config: GenerateLesions | GenerateSheets) -> LesionBank:
+    return LesionBank.generate(
+        patch=config.patch, threshold=config.threshold, seed=config.seed, **asdict(config.noise)
+    )  # fmt: skip
+
+
+def corrupted(
+    corruption: str, slices: Grey, masks: np.ndarray, bank: LesionBank | None, seed: int, **settings: Any
+) -> tuple[Grey, int]:
+    """Return pseudo slices, and how many have no lung mask and are therefore unchanged."""
+    samples = np.arange(len(slices), dtype=np.int64)
+    if bank is not None and corruption == "perlin":
+        pseudo, info = paste_lesions(
+            slices, masks, bank, seed=seed, samples=samples, return_info=True, **settings
+        )  # fmt: skip
+        return pseudo, int(info.empty.sum())
+    corrupt = gaussian_blur if corruption == "gaussian" else local_shuffle
+    return corrupt(slices, seed=seed, samples=samples), 0
+
+
+def normal_slices(config: GenerateLesions | GenerateSheets) -> tuple[Grey, np.ndarray, list[str]]:
     """Return normal slices (N, S, S), their lung masks and names for files."""
     if config.store is None:
         from ..data.phantom.scans import thorax_phantom
