@@ -271,9 +271,9 @@ def known(look: Look) -> Texture:
 
 
 PAPER = Setting("paper: rectangle, replace, 5..25 pixels")
-BANK: dict[str, Any] = {"patch": (10, 50), "threshold": 150, "count": 1000, "images": 100}
-PASTE: dict[str, Any] = {"count": 12, "shape": "cloud", "blend": "add", "alpha": (0.2, 0.7)}
-RECOMMENDED = Setting("recommended: cloud, add 0.2..0.7, 10..50 pixels", BANK, PASTE)
+BANK: dict[str, Any] = {"patch": (10, 50), "threshold": 150, "count": 1000, "images": 100, "cells": 8}
+PASTE: dict[str, Any] = {"count": 12, "shape": "cloud", "blend": "add", "alpha": (0.3, 0.7)}
+RECOMMENDED = Setting("recommended: cloud, add 0.3..0.7, 10..50 pixels", BANK, PASTE)
 
 
 def table_settings() -> Iterator[Setting]:
@@ -287,15 +287,14 @@ def table_settings() -> Iterator[Setting]:
         ("max", {"blend": "max", "alpha": 1.0}),
         ("alpha 0.5..1", {"blend": "alpha", "alpha": (0.5, 1.0)}),
         ("add 0.1..0.5", {"alpha": (0.1, 0.5)}),
-        ("add 0.4..0.9", {"alpha": (0.4, 0.9)}),
-        ("add 0.45", {"alpha": 0.45}),
+        ("add 0.5..1", {"alpha": (0.5, 1.0)}),
+        ("add 0.5", {"alpha": 0.5}),
     ):
         yield Setting(f"recommended, but {name}", BANK, {**PASTE, **paste})
     for name, bank, count in (
         ("5..25 pixels, 30 lesions", {"patch": (5, 25)}, 30),
         ("20..80 pixels, 6 lesions", {"patch": (20, 80)}, 6),
-        ("2 cells", {"cells": 2}, 12),
-        ("8 cells", {"cells": 8}, 12),
+        ("4 cells", {"cells": 4}, 12),
         ("16 cells", {"cells": 16}, 12),
         ("1 octave", {"octaves": 1}, 12),
         ("6 octaves", {"octaves": 6}, 12),

@@ -125,7 +125,7 @@ class GenerateLesions:
 
 @dataclass(frozen=True)
 class GenerateSheets:
-    """Write sheets to look at: noise, lesion patches, and every corruption as normal slice, pseudo slice, difference."""
+    """Write sheets to look at: noise, lesion patches, and each corruption as normal slice, pseudo slice, difference."""
 
     out: Path
     """Folder to write to."""

@@ -16,7 +16,8 @@ from PIL import Image
 
 import plr_fast
 from plr_fast.cli.main import COMMANDS, main
-from plr_fast.data import SliceStore
+from plr_fast.cli.pictures import captioned
+from plr_fast.data import SliceStore, thorax_phantom
 
 WIDTHS = ["--widths", "4", "4", "8", "8", "8"]
 
@@ -46,7 +47,9 @@ def test_overview_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown command 'train'; choose one of demo" in output(capsys, "train", status=2)
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "generate noise", "generate patches", "generate lesions"])
+@pytest.mark.parametrize(
+    "name", [*COMMANDS, "generate noise", "generate patches", "generate lesions", "generate sheets"]
+)
 def test_help_of_each_command(capsys: pytest.CaptureFixture[str], name: str) -> None:
     text = output(capsys, *name.split(), "--help")
     assert f"plr-fast {name}" in text
@@ -104,6 +107,53 @@ def test_generate_lesions(capsys: pytest.CaptureFixture[str], tmp_path: Path, co
         for i in range(3)
     ]
     assert all((a != b).any() for a, b in pairs)
+    sheet = picture(tmp_path / "overview.png")
+    assert sheet.shape == (3 * (20 + 20 + 64 + 8), 3 * 68 - 4)
+    # Caption, titles, then normal | pseudo | difference.
+    for row, (original, pseudo) in enumerate(pairs):
+        band = sheet[row * 112 + 40 :][:64]
+        np.testing.assert_array_equal(band[:, :64], original)
+        np.testing.assert_array_equal(band[:, 68:132], pseudo)
+        np.testing.assert_array_equal(band[:, 136:], (pseudo.astype(int) - original) // 2 + 128)
+
+
+def test_generate_lesions_takes_shape_and_place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("--count", 2, "--size", 96, "--patch", 4, 9, "--threshold", 150, "--cells", 8, "--shape", "cloud")
+    more = ("--inside", "patch", "--blend", "add", "--alpha", 0.3, 0.7)
+    output(capsys, "generate", "lesions", "--out", tmp_path, *arguments, *more)
+    phantom = thorax_phantom(1, 4, 96, positive_share=0.0, seed=0)
+    bank = plr_fast.LesionBank.generate(patch=(4, 9), threshold=150, cells=8)
+    expected = plr_fast.paste_lesions(
+        phantom.slices[:2], phantom.masks[:2], bank, shape="cloud", inside="patch", blend="add", alpha=(0.3, 0.7)
+    )
+    for i in range(2):
+        np.testing.assert_array_equal(picture(tmp_path / f"phantom_{i:06d}_perlin.png"), expected[i])
+
+
+def test_generate_sheets(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("--count", 1, "--size", 96, "--patch", 4, 9, "--alpha", 0.5, 0.5)
+    text = output(capsys, "generate", "sheets", "--out", tmp_path, *arguments)
+    assert "phantom_000000" in text
+    sheet = picture(tmp_path / "corruptions.png")
+    height = 20 + 20 + 96 + 8
+    assert sheet.shape == (11 * height, 3 * 100 - 4)  # three blends of three shapes, gaussian, shuffle
+    rows = [sheet[i * height + 40 :][:96] for i in range(11)]
+    assert all((row[:, :96] == rows[0][:, :96]).all() for row in rows)
+    assert len({row[:, 100:196].tobytes() for row in rows}) == 11
+    captions = [sheet[i * height :][:20] for i in range(11)]
+    # Nothing is cut off: lines of text end before the edge, and every row says something of its own.
+    assert all((caption[:, -2:] == 24).all() and (caption > 100).any() for caption in captions)
+    assert len({caption.tobytes() for caption in captions}) == 11
+    assert picture(tmp_path / "noise.png").shape == (2 * 100 - 4, 4 * 100 - 4)
+    assert (tmp_path / "patches.png").is_file()
+
+
+def test_long_captions_are_broken_into_lines() -> None:
+    panel = np.zeros((30, 60), np.uint8)
+    one = captioned([("short", [("normal", panel)])])
+    long = captioned([("a caption of many words", [("normal", panel)])])
+    assert len(long) - len(one) in (40, 60, 80)  # whole lines
+    assert (long[:60, -2:] == 24).all()
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,6 +176,7 @@ ERRORS: list[tuple[list[str], str]] = [
     (["generate", "noise", "--out", "{new}", "--count", "0"], "count must be at least 1"),
     (["generate", "noise", "--out", "{new}", "--size", "-3"], "size must be at least 1"),
     (["generate", "lesions", "--out", "{new}", "--lesions", "5", "1"], "lesions must be FEWEST MOST"),
+    (["generate", "sheets", "--out", "{new}", "--lesions", "-2", "1"], "lesions must be FEWEST MOST"),
     (["generate", "lesions", "--out", "{new}", "--bank", "{new}.npz"], "new.npz: No such file or directory"),
     (["generate", "noise", "--out", "{new}", "--size", "2000000", "--count", "1"], "MiB of disk"),
     (["generate", "patches", "--out", "{new}", "--patch", "9", "2"], "low <= high"),
