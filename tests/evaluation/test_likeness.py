@@ -170,6 +170,8 @@ def test_tool_writes_its_table(tool: Any, lesions: Path, capsys: pytest.CaptureF
     table = {line.split(",cosine")[0].rsplit(",", 8)[0].strip('"'): float(line.rsplit(",", 1)[1]) for line in lines[1:]}
     assert table["real lesions, other half"] == pytest.approx(1)
     assert {tool.PAPER.name, tool.RECOMMENDED.name} <= set(table)
+    alone = table.pop("patches of the paper's bank alone")
+    assert np.isnan(alone)  # they lie in no picture
     assert all(score > 1 for name, score in table.items() if name != "real lesions, other half")
     assert "score" in capsys.readouterr().out
 
