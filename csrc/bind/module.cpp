@@ -124,6 +124,7 @@ void set_bank(PasteParams& p, const py::array& pixels, const py::array& offsets,
     require_shape(heights, "heights", {offsets.shape(0)});
     require_shape(widths, "widths", {offsets.shape(0)});
     p.pixels = input<u8>(pixels, "pixels");
+    p.bytes = (i64)pixels.size();
     p.offsets = input<i64>(offsets, "offsets");
     p.heights = input<i32>(heights, "heights");
     p.widths = input<i32>(widths, "widths");

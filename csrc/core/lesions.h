@@ -46,6 +46,7 @@ struct PasteParams {
     u64 seed;
     i64 height, width;               // of a slice
     const u8* pixels;                // all patches of the bank, one after the other, row by row
+    i64 bytes;                       // of `pixels`
     const i64* offsets;              // [patches] first byte of each patch
     const i32* heights;              // [patches]
     const i32* widths;               // [patches]

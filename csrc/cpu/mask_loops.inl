@@ -27,21 +27,23 @@ static inline u64 pack_bytes(const u8* bytes, i32 count) {
     return word;
 }
 
-// Bit i is set where mask[i] is not 0, for 64 pixels. Compilers do not find these instructions by themselves; measured
-// against the loop above, they take two thirds (SSE2) and a good half (AVX-512) of the time, which is that of reading.
-static inline u64 pack_64(const u8* mask) {
+// The same for 64 bytes. Compilers do not find these instructions by themselves; measured against the loop above, they
+// take two thirds (SSE2) and a good half (AVX-512) of the time for whole masks, which is that of reading.
+template <bool HIGH>
+static inline u64 pack_64(const u8* bytes) {
 #if defined(__AVX512BW__)
-    const __m512i pixels = _mm512_loadu_si512(mask);
-    return _mm512_test_epi8_mask(pixels, pixels);
+    const __m512i values = _mm512_loadu_si512(bytes);
+    return HIGH ? _mm512_movepi8_mask(values) : _mm512_test_epi8_mask(values, values);
 #elif defined(__SSE2__)
-    u64 unset = 0;
+    u64 word = 0;
     for (i32 i = 0; i < 4; ++i) {
-        const __m128i pixels = _mm_loadu_si128((const __m128i*)(mask + 16 * i));
-        unset |= (u64)(u32)_mm_movemask_epi8(_mm_cmpeq_epi8(pixels, _mm_setzero_si128())) << 16 * i;
+        const __m128i values = _mm_loadu_si128((const __m128i*)(bytes + 16 * i));
+        const __m128i flags = HIGH ? values : _mm_cmpeq_epi8(values, _mm_setzero_si128());
+        word |= (u64)(u32)_mm_movemask_epi8(flags) << 16 * i;
     }
-    return ~unset;
+    return HIGH ? word : ~word;
 #else
-    return pack_bytes<false>(mask, 64);
+    return pack_bytes<HIGH>(bytes, 64);
 #endif
 }
 
@@ -53,7 +55,7 @@ int pack_masks(const u8* masks, i64 height, i64 width, u64* bits, u32* before, i
             const u8* row = masks + (n * height + y) * width;
             u64* to = bits + (n * height + y) * words;
             before[n * (height + 1) + y] = set;
-            for (i32 w = 0; w < whole; ++w) to[w] = pack_64(row + 64 * (i64)w);
+            for (i32 w = 0; w < whole; ++w) to[w] = pack_64<false>(row + 64 * (i64)w);
             if (whole < words) to[whole] = pack_bytes<false>(row + 64 * (i64)whole, (i32)(width - 64 * (i64)whole));
             for (i32 w = 0; w < words; ++w) set += (u32)bit_count(to[w]);
         }

@@ -83,7 +83,10 @@ static inline u64 pixels_to_write(const PasteParams& p, const Placed& at, const 
     const i32 count = min_i32(64, at.x1 - x);
     const u64 lung = mask_window(mask, at.top + y, at.left + x) & low_bits(count);
     if (p.cover == nullptr) return lung;
-    return lung & pack_bytes<!WEIGHTED>(p.cover + at.offset + (i64)y * at.width + x, count);
+    const i64 first = at.offset + (i64)y * at.width + x;
+    // Nearly everywhere 64 bytes can be read, whatever the width; those beyond it belong to no pixel of `lung`.
+    if (first + 64 <= p.bytes) return lung & pack_64<!WEIGHTED>(p.cover + first);
+    return lung & pack_bytes<!WEIGHTED>(p.cover + first, count);
 }
 
 // Opacity of up to 64 pixels from x0 on, row by row. Blends that know none are given no memory for it.
@@ -109,8 +112,12 @@ struct RowWeights<true> {
     }
     const u16* row(i32 y) {
         if (p.cover != nullptr) {
-            const u8* cover = p.cover + at.offset + (i64)y * at.width + x0;
-            for (i32 x = 0; x < min_i32(64, at.x1 - x0); ++x) weight[x] = (u16)covered(at.weight, cover[x]);
+            const i64 start = at.offset + (i64)y * at.width + x0;
+            const u8* cover = p.cover + start;
+            if (start + 64 <= p.bytes)
+                for (i32 x = 0; x < 64; ++x) weight[x] = (u16)covered(at.weight, cover[x]);
+            else
+                for (i32 x = 0; x < min_i32(64, at.x1 - x0); ++x) weight[x] = (u16)covered(at.weight, cover[x]);
         } else if (p.feather > 0) {
             const u16 highest = (u16)feathered(at.weight, p.feather, to_edge(y, at.height));
             for (i32 x = 0; x < 64; ++x) weight[x] = across[x] < highest ? across[x] : highest;
