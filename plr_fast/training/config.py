@@ -157,6 +157,9 @@ class PretrainConfig(TrainConfig):
     """Outline of a lesion; the paper's is a rectangle. Clouds are soft all over."""
     inside: Literal["centre", "patch"] = "centre"
     """What of a lesion must lie in the lung: its centre (the rest is cut off at the edge), or the whole patch."""
+    lesions: Literal["bank", "fresh"] = "bank"
+    """Where lesions come from: a bank with a fixed number of patches, the paper's way; or fresh, made anew from noise
+    for every sample, by the same rule (`bank_images`, `bank_seed` and `patch` apply)."""
     bank: Path | None = None
     """Lesion bank (a .npz file of `plr-fast generate`); without it one is made from the next settings."""
     bank_count: int = 5000
@@ -183,6 +186,9 @@ class PretrainConfig(TrainConfig):
         self._choice("blend", ("replace", "max", "alpha", "add"))
         self._choice("shape", ("rectangle", "ellipse", "cloud"))
         self._choice("inside", ("centre", "patch"))
+        self._choice("lesions", ("bank", "fresh"))
+        if self.lesions == "fresh" and self.bank is not None:
+            raise ConfigError("lesions=fresh makes its own lesions: leave bank out, or choose lesions=bank")
         self._range("count", 0, 1_000_000)
         self._range("patch", 1, 512)
         self._require("alpha", 0.0 <= self.alpha <= 1.0, "between 0 and 1")

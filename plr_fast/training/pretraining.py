@@ -120,7 +120,7 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
 
     common: dict[str, Any] = {"corruption": config.corruption}
     if config.corruption == "perlin":
-        common |= {"bank": _bank(config), "count": config.count}
+        common |= {"lesions": config.lesions, "bank": _bank(config), "count": config.count}
         common |= {name: getattr(config, name) for name in ("blend", "alpha", "feather", "shape", "inside")}
     samples = config.samples_per_epoch or len(train)
     length: dict[str, Any] = {"freeze" if config.freeze else "length": samples}
@@ -131,8 +131,10 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
 
 
 def _bank(config: PretrainConfig) -> Any:
-    from plr_fast import LesionBank
+    from plr_fast import FreshLesions, LesionBank
 
+    if config.lesions == "fresh":
+        return FreshLesions(images=config.bank_images, patch=config.patch, seed=config.bank_seed)
     if config.bank is not None:
         return LesionBank.load(config.bank)
     return LesionBank.generate(

@@ -103,6 +103,24 @@ def test_other_corruptions_train_too(pretrain_config: Make, corruption: str) -> 
     assert json.loads((config.run / "summary.json").read_text())["best"]["val_identity"] > 0
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"freeze": True, "samples_per_epoch": 9}, {"lesions": "fresh", "shape": "cloud", "inside": "patch"}],
+    ids=str,
+)
+def test_kinds_of_lesions(pretrain_config: Make, fetched: Any, changes: dict[str, Any]) -> None:
+    config = pretrain_config(epochs=2, early_stop=0, **changes)
+    assert pretrain(config).epochs == 2
+    epochs: dict[int, dict[int, torch.Tensor]] = {}
+    for seed, keys, _, images in fetched:
+        if seed == config.seed:
+            for key, image in zip(keys, images, strict=True):
+                epochs.setdefault(key >> 32, {})[key % 2**32] = image
+    same = [torch.equal(epochs[0][position], epochs[1][position]) for position in epochs[0]]
+    assert len(same) == (9 if config.freeze else len(epochs[0]))
+    assert all(same) if config.freeze else not any(same)
+
+
 def test_paper_settings_run(pretrain_config: Make) -> None:
     from plr_fast.training import PAPER_PRETRAIN
 
