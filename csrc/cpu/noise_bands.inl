@@ -16,6 +16,13 @@ struct Band {
 inline void store_pixels(float* out, Vec v) { store(out, v); }
 inline void store_pixels(u8* out, Vec v) { store_grey(out, fma(v, splat(127.5f), splat(128.0f))); }  // grey_fixed
 
+// Ask for the cache lines of a tile that is written soon: they come while sums are made, and stores need not wait.
+template <i32 ROWS, typename Pixel>
+inline void fetch_ahead(const Pixel* out, i64 stride) {
+    for (i32 r = 0; r < ROWS; ++r, out += stride)
+        for (i32 i = 0; i < TILE; i += 64 / (i32)sizeof(Pixel)) __builtin_prefetch(out + i, 1);
+}
+
 // `out` is where the tile's first pixel goes: float32, or grey from -1..1 -> 0..255.
 template <i32 ROWS, i32 VECTORS, typename Pixel>
 inline void sum_tile(const Band& band, i64 column, Pixel* out, i64 stride) {
@@ -44,7 +51,10 @@ template <i32 ROWS, typename Pixel>
 void sum_rows(const Band& band, Pixel* out, i64 stride) {
     const i64 width = band.width;
     i64 column = 0;
-    for (; column + TILE <= width; column += TILE) sum_tile<ROWS, TILE_VECTORS>(band, column, out + column, stride);
+    for (; column + TILE <= width; column += TILE) {
+        fetch_ahead<ROWS>(out + BAND_ROWS * stride + column, stride);
+        sum_tile<ROWS, TILE_VECTORS>(band, column, out + column, stride);
+    }
     for (; column + LANES <= width; column += LANES) sum_tile<ROWS, 1>(band, column, out + column, stride);
     if (column == width) return;
     // The last columns do not fill a vector: by way of a buffer, so that nothing is written beyond the row.

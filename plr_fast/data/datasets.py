@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from ..backends import active_backend, get_num_threads
 from ..backends.specs import Blend, Shape, Uint8Array
 from ..ops import FreshLesions, LesionBank, gaussian_blur, local_shuffle, paste_lesions
+from ..ops.arguments import integer
 from ..ops.paste import Inside
 from .buffers import BufferPool
 from .mask_bits import StoreMasks
@@ -53,7 +54,10 @@ class _SliceDataset(Dataset[Sample], ABC):
     def __init__(self, store: SliceStore, indices: np.ndarray) -> None:
         self.store = store
         self.buffers = BufferPool()
-        self.indices = np.asarray(indices, np.int64)
+        found = np.asarray(indices)
+        if found.dtype.kind not in "iu" and found.size:
+            raise TypeError(f"indices must be integers, not {found.dtype}; of a boolean selection take np.flatnonzero")
+        self.indices = found.astype(np.int64)
         if self.indices.ndim != 1 or self.indices.size == 0:
             raise ValueError("indices must name at least one slice: is the split or class empty?")
         if self.indices.min() < 0 or self.indices.max() >= len(store):
@@ -188,8 +192,8 @@ class PseudoLesionDataset(_SliceDataset):
         if length is not None and freeze is not None:
             raise ValueError("length and freeze both say how many samples an epoch has: give one of them")
         for name, value in (("length", length), ("freeze", freeze)):
-            if value is not None and not 0 < value < EPOCH_STRIDE:
-                raise ValueError(f"{name} must be 1..2^32-1, not {value}")
+            if value is not None:
+                integer(value, name, 1, EPOCH_STRIDE - 1)
         if lesion_masks and corruption != "perlin":
             raise ValueError(f"lesion_masks needs corruption='perlin': {corruption!r} pastes no lesions")
         self.corruption = corruption
@@ -214,7 +218,7 @@ class PseudoLesionDataset(_SliceDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that plain indices belong to, in this process only."""
-        self.epoch = epoch
+        self.epoch = integer(epoch, "epoch", 0, 2**31 - 1)
 
     def __getitems__(self, keys: Sequence[int]) -> FetchedBatch:
         epochs_indices = [decode(key, self.epoch) for key in keys]

@@ -213,6 +213,7 @@ def output_for(batch: Batch, out: Array | None) -> tuple[ImageArray, Array]:
     if out is None:
         result = batch.new()
         return planes(cpu_array(result, "out"), "out"), result
+    written(out)
     array = planes(cpu_array(out, "out"), "out")
     if array.shape != batch.array.shape or array.dtype != batch.array.dtype:
         raise ValueError(
@@ -226,6 +227,22 @@ def output_for(batch: Batch, out: Array | None) -> tuple[ImageArray, Array]:
     if np.shares_memory(array, batch.array) and array.ctypes.data != batch.array.ctypes.data:
         raise ValueError("out overlaps the images in part: pass the images themselves or another buffer")
     return array, out
+
+
+def written(out: object) -> None:
+    """Tell autograd that ``out`` is about to change, as torch's own operations do.
+
+    Raises:
+        ValueError: it is part of a graph that gradients are to flow through.
+    """
+    if not isinstance(out, torch.Tensor):
+        return
+    if out.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            "out requires grad, but what is written to it has none: pass out.detach(), or use torch.no_grad()"
+        )
+    if not out.is_inference():
+        torch.autograd.graph.increment_version(out)
 
 
 def window_ranges(count: object, size: object, shape: tuple[int, int]) -> Windows:

@@ -220,7 +220,7 @@ def clouds(
     target, result = output_for(batch, out)
     if not isinstance(lungs, MaskIndex) and np.shares_memory(target, lungs):
         raise ValueError("out must not be the masks: they are still needed while out is written")
-    marks = marks_for(lesion_mask, batch, target, return_info)
+    marks = marks_for(lesion_mask, batch, target, return_info, lungs)
     threads = min(get_num_threads(), count)
     require_memory(threads * _BYTES_PER_PIXEL * height * width, f"noise over {threads} images of {height} x {width}")
     info = _new_info(count)

@@ -13,7 +13,17 @@ import torch
 from ..backends import active_backend, get_num_threads
 from ..backends.specs import MAX_OCTAVES, NoiseFormat, NoiseSpec
 from . import memory, tracing
-from .arguments import LARGEST_SIDE, choice, integer, number, require_cpu, require_memory, sample_ids, seed_value
+from .arguments import (
+    LARGEST_SIDE,
+    choice,
+    integer,
+    number,
+    require_cpu,
+    require_memory,
+    sample_ids,
+    seed_value,
+    written,
+)
 
 DTypeName = Literal["float32", "float16", "bfloat16", "uint8"]
 Out = TypeVar("Out", torch.Tensor, np.ndarray)
@@ -128,10 +138,11 @@ def noise(
     out: torch.Tensor | np.ndarray | None,
 ) -> torch.Tensor | np.ndarray:
     """Check the arguments of :func:`perlin_noise`, and do its work."""
-    plan = noise_plan(shape, cells, octaves, persistence, lacunarity, bool(tileable), dtype, grey, device)
+    plan = noise_plan(shape, cells, octaves, persistence, lacunarity, tileable, dtype, grey, device)
     spec = plan.seeded(seed_value(seed))
     if out is not None:
         _check_out(out, plan)
+        written(out)
     threads = get_num_threads()
     require_memory(plan.memory(threads, fresh=out is None), plan.title)
     ids = sample_ids(samples, plan.sizes[0])
@@ -186,7 +197,7 @@ def _known_plan(
     octaves: object,
     persistence: object,
     lacunarity: object,
-    tileable: bool,
+    tileable: object,
     dtype: object,
     grey: object,
     device: object,
@@ -197,10 +208,12 @@ def _known_plan(
     axes = _cells(cells, len(sizes) - 1)
     sums = octave_settings(octaves, persistence, lacunarity)
     form = _format(dtype, grey)
-    spec = NoiseSpec(0, axes, **sums, tileable=tileable, format=form)
+    if not isinstance(tileable, (bool, np.bool_)):
+        raise TypeError(f"tileable must be True or False, not {tileable!r}")
+    spec = NoiseSpec(0, axes, **sums, tileable=bool(tileable), format=form)
     _check_frequencies(spec, len(sizes) - 1)
     target = _DTYPES.get(form, torch.uint8)
-    row = 4 * (7 * spec.octaves + 8) * sizes[-1]
+    row = 4 * (19 * spec.octaves + 8) * sizes[-1]
     # Min-max stretching holds each thread's whole sample in float32.
     sample = 4 * math.prod(sizes[1:]) if form == "minmax" else 0
     return _Plan(
@@ -254,7 +267,8 @@ def _cells(cells: object, dims: int) -> tuple[float, float, float]:
 
 def _format(dtype: object, grey: object) -> NoiseFormat:
     name = choice(_name(dtype) if isinstance(dtype, torch.dtype) else dtype, "dtype", _DTYPES)
-    return cast(NoiseFormat, choice(grey, "grey", ("fixed", "minmax")) if name == "uint8" else name)
+    scale = choice(grey, "grey", ("fixed", "minmax"))
+    return cast(NoiseFormat, scale if name == "uint8" else name)
 
 
 def _check_frequencies(spec: NoiseSpec, dims: int) -> None:
@@ -288,19 +302,31 @@ def _check_out(out: object, plan: _Plan) -> None:
         raise TypeError(f"out must be a torch tensor or a NumPy array, not {type(out).__name__}")
     if not same_dtype:
         raise ValueError(
-            f"out has dtype {out.dtype}, but the noise is to be {_name(plan.dtype)}: pass dtype={str(out.dtype)!r}"
+            f"out has dtype {_name(out.dtype)}, but the noise is to be {_name(plan.dtype)}: {_dtype_advice(out.dtype)}"
         )
     if out.shape != plan.sizes:
         raise ValueError(f"out must have shape {plan.sizes}, not {tuple(out.shape)}")
     if not contiguous and _repeats(out):
         raise ValueError(
-            "out holds the same memory several times (an expanded tensor): pass one with a place per value"
+            "out holds the same memory several times (an expanded tensor, overlapping strides): "
+            "pass one with a place per value"
         )
 
 
 def _repeats(out: torch.Tensor | np.ndarray) -> bool:
-    strides = out.stride() if isinstance(out, torch.Tensor) else out.strides
-    return any(n > 1 and stride == 0 for n, stride in zip(out.shape, strides, strict=True))
+    strides, step = (out.stride(), 1) if isinstance(out, torch.Tensor) else (out.strides, out.itemsize)
+    # From the densest axis on, each step must lead beyond all that the axes before it reach.
+    reach = 0
+    for stride, n in sorted((abs(stride), n) for stride, n in zip(strides, out.shape, strict=True) if n > 1):
+        if stride < reach + step:
+            return True
+        reach += stride * (n - 1)
+    return False
+
+
+def _dtype_advice(dtype: object) -> str:
+    name = _name(dtype)
+    return f"pass dtype={name!r}" if name in _DTYPES else f"pass an out of {', '.join(_DTYPES)}"
 
 
 def _name(dtype: object) -> str:

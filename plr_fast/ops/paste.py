@@ -216,7 +216,7 @@ def paste(
     target, result = output_for(batch, out)
     if not isinstance(lungs, MaskIndex) and np.shares_memory(target, lungs):
         raise ValueError("out must not be the masks: they are still needed while out is written")
-    marks = marks_for(lesion_mask, batch, target, return_info)
+    marks = marks_for(lesion_mask, batch, target, return_info, lungs)
     record = _record(len(batch.array), spec.count[1], marks, return_info)
     index = lungs if isinstance(lungs, MaskIndex) else pack(lungs)
     packed, cover = _patches(bank, ids, spec, form)
@@ -252,7 +252,9 @@ def lungs_for(masks: Array | MaskIndex, batch: Batch) -> Uint8Array | MaskIndex:
     return masks
 
 
-def marks_for(wanted: object, batch: Batch, target: np.ndarray, return_info: bool) -> Uint8Array | None:
+def marks_for(
+    wanted: object, batch: Batch, target: np.ndarray, return_info: bool, lungs: Uint8Array | MaskIndex
+) -> Uint8Array | None:
     """Return the array that receives the mask of changed pixels, if one is wanted."""
     if isinstance(wanted, (bool, np.bool_)):
         if wanted and not return_info:
@@ -270,6 +272,8 @@ def marks_for(wanted: object, batch: Batch, target: np.ndarray, return_info: boo
         raise ValueError("lesion_mask must be contiguous and writeable")
     if np.shares_memory(array, target) or np.shares_memory(array, batch.array):
         raise ValueError("lesion_mask must not share memory with images or out")
+    if not isinstance(lungs, MaskIndex) and np.shares_memory(array, lungs):
+        raise ValueError("lesion_mask must not share memory with masks, which are still needed while it is written")
     return array.view(np.uint8)
 
 
@@ -307,7 +311,7 @@ def warn_of_empty(empty: np.ndarray, batch: int) -> None:
         f"{len(empty)} of {batch} masks are empty (image {', '.join(map(str, empty[:5]))}"
         f"{', ...' if len(empty) > 5 else ''}): these images are unchanged",
         EmptyMaskWarning,
-        stacklevel=3,
+        stacklevel=4,  # the caller of the public function
     )
 
 

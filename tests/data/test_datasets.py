@@ -283,6 +283,7 @@ def test_masks_of_large_stores_are_packed_for_each_batch(store: SliceStore) -> N
     ("kwargs", "message"),
     [
         ({"length": 3, "freeze": 3}, "give one of them"),
+        ({"length": 2**32}, "length must be 1"),
         ({"freeze": 0}, r"freeze must be 1\.\."),
         ({"corruption": "gaussian", "lesion_masks": True}, "pastes no lesions"),
         ({"shape": "star"}, "shape must be one of"),
@@ -293,3 +294,16 @@ def test_masks_of_large_stores_are_packed_for_each_batch(store: SliceStore) -> N
 def test_bad_options(store: SliceStore, kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PseudoLesionDataset(store, store.select("train", 0), bank=BANK, **kwargs)
+
+
+@pytest.mark.parametrize("indices", [np.array([True, False, True]), [0.5, 1.0], ["a"]], ids=str)
+def test_indices_must_be_integers(store: SliceStore, indices: Any) -> None:
+    with pytest.raises(TypeError, match=r"indices must be integers.*np\.flatnonzero"):
+        PseudoLesionDataset(store, indices, bank=BANK)
+
+
+@pytest.mark.parametrize("option", ["length", "freeze"])
+@pytest.mark.parametrize("value", [2.5, True, "3"])
+def test_lengths_must_be_integers(store: SliceStore, option: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{option} must be an integer"):
+        PseudoLesionDataset(store, store.select("train", 0), bank=BANK, **{option: value})

@@ -506,3 +506,29 @@ def test_unchecked_images_may_hold_anything() -> None:
     images = damaged(-1000.0)
     result = paste_lesions(images, np.ones(images.shape, bool), BANK, count=0, check=False)
     np.testing.assert_array_equal(result, images)
+
+
+def test_masks_cannot_receive_the_lesion_mask() -> None:
+    images, masks = np.zeros((3, 16, 16), np.uint8), np.ones((4, 16, 16), np.bool_)
+    for lungs, marks in ((masks[:3], masks[:3]), (masks[:3], masks[1:])):
+        with pytest.raises(ValueError, match="lesion_mask must not share memory with masks"):
+            paste_lesions(images, lungs, BANK, lesion_mask=marks)
+    assert masks.all()
+
+
+def test_autograd_knows_that_out_changes() -> None:
+    masks = torch.ones(1, 16, 16, dtype=torch.bool)
+    leaf = torch.full((1, 16, 16), 0.25, requires_grad=True)
+    buffer = torch.zeros(1, 16, 16)
+    product = leaf * buffer
+    paste_lesions(torch.zeros(1, 16, 16), masks, BANK, out=buffer)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.sum().backward()
+    with pytest.raises(ValueError, match="out requires grad"):
+        paste_lesions(torch.zeros(1, 16, 16), masks, BANK, out=leaf)
+
+
+def test_the_warning_of_empty_masks_names_the_callers_line() -> None:
+    with pytest.warns(EmptyMaskWarning) as caught:
+        paste_lesions(np.zeros((1, 16, 16), np.uint8), np.zeros((1, 16, 16), np.bool_), BANK)
+    assert caught[0].filename == __file__
