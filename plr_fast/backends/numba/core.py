@@ -21,6 +21,10 @@ STREAM_SHUFFLE_INSIDE = 8
 STREAM_PLACE = 9
 STREAM_FRESH = 11
 
+# 1/255 in two parts: float32, and what it lacks.
+GREY_UNIT = np.float32(1.0 / 255.0)
+GREY_UNIT_REST = np.float32(1.0 / 255.0 - np.float64(GREY_UNIT))
+
 _U32 = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
@@ -54,6 +58,12 @@ def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001 - t
         return builder.fma(*arguments)
 
     return types.float32(a, b, c), generate
+
+
+@inline
+def grey_to_float(grey):
+    """Return grey / 255, rounded once. A table would make the compiler gather, which many CPUs do slowly."""
+    return fma(np.float32(grey), GREY_UNIT, np.float32(grey) * GREY_UNIT_REST)
 
 
 @jit

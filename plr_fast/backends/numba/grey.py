@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..specs import Float32Array, Uint8Array
 from ..threads import for_each_range
-from .core import jit
+from .core import grey_to_float, jit
 
 BLOCK = 1 << 16  # pixels that a thread takes at a time
 
@@ -14,7 +12,7 @@ BLOCK = 1 << 16  # pixels that a thread takes at a time
 @jit
 def scale(grey, out):
     for i in range(grey.size):
-        out[i] = np.float32(grey[i]) / np.float32(255)
+        out[i] = grey_to_float(grey[i])
 
 
 def scale_grey(images: Uint8Array, out: Float32Array, threads: int) -> None:

@@ -16,7 +16,19 @@ from ..specs import (
     Uint8Array,
 )
 from ..threads import for_each_range
-from .core import STREAM_CANDIDATE, STREAM_PASTE, STREAM_PLACE, below, fma, inline, jit, philox, random_box, substream
+from .core import (
+    STREAM_CANDIDATE,
+    STREAM_PASTE,
+    STREAM_PLACE,
+    below,
+    fma,
+    grey_to_float,
+    inline,
+    jit,
+    philox,
+    random_box,
+    substream,
+)
 from .masks import box_is_set, count_boxes, kth_box, kth_set_pixel, low_bits, lowest_bit, mask_window
 
 BLENDS = ("replace", "max", "alpha", "add")
@@ -24,10 +36,6 @@ REPLACE, MAX, ALPHA, ADD = range(4)
 SHAPES = ("rectangle", "ellipse", "cloud")
 CLOUD = 2
 PLACE_TRIES = 8
-
-# 1/255 in two parts: float32, and what it lacks.
-GREY_UNIT = np.float32(1.0 / 255.0)
-GREY_UNIT_REST = np.float32(1.0 / 255.0 - np.float64(GREY_UNIT))
 
 
 @jit
@@ -223,12 +231,6 @@ def row_weights(opacity, feather, cover, at, y, x, count, height, width, weights
         highest = feathered(opacity, feather, to_edge(y, height))
         for i in range(count):
             weights[i] = min(highest, feathered(opacity, feather, to_edge(x + i, width)))
-
-
-@inline
-def grey_to_float(grey):
-    """Return grey / 255, rounded once. A table would make the compiler gather, which many CPUs do slowly."""
-    return fma(np.float32(grey), GREY_UNIT, np.float32(grey) * GREY_UNIT_REST)
 
 
 @inline
