@@ -21,6 +21,7 @@ from .checkpoint import find_checkpoint
 from .config import FinetuneConfig, RunResult
 from .engine import train
 from .fractions import label_subset
+from .networks import make_classifier
 from .record import file_sha256, last_checkpoint, read_record
 from .seeding import seeded
 from .task import Batch, Meter, Task, check_batch_norm, gathered
@@ -125,7 +126,7 @@ def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
     val_indices = _labelled(store, "val")
     check_batch_norm(config, store.size, len(train_indices))
     with seeded(config.seed):
-        model = Classifier(config.widths, config.norm, config.hidden)
+        model = make_classifier(config.to_json())
     if config.init != "random" and find_checkpoint(last_checkpoint(Path(config.run))) is None:
         load_encoder(model, config.init)
         _warn_other_store(config, store)

@@ -15,6 +15,7 @@ from ..errors import DataError
 from ..models import UNet
 from .config import PretrainConfig, RunResult
 from .engine import train
+from .networks import make_unet
 from .record import file_sha256
 from .seeding import seeded
 from .task import Batch, Meter, Task, check_batch_norm, reduced_sums
@@ -102,7 +103,7 @@ def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
     samples = config.samples_per_epoch or len(train_indices)
     check_batch_norm(config, store.size, samples)
     with seeded(config.seed):
-        model = UNet(1, 1, config.widths, config.norm)
+        model = make_unet(config.to_json())
     train_data, val_data = _datasets(config, store, train_indices, val_indices)
     facts = {
         "store_fingerprint": store.fingerprint,

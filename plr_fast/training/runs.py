@@ -11,6 +11,7 @@ from torch import nn
 from ..errors import CheckpointError
 from ..models import Classifier, UNet
 from .checkpoint import find_checkpoint, load_checkpoint
+from .networks import FINETUNE_SETTINGS, PRETRAIN_SETTINGS, make_classifier, make_unet
 from .record import read_record
 
 Which = Literal["best", "last"]
@@ -33,8 +34,7 @@ def load_unet(run: str | os.PathLike[str], which: Which = "best") -> UNet:
     Raises:
         CheckpointError: ``run`` is no pretraining run, has no such checkpoint yet, or is damaged.
     """
-    config = _config(run, "pretrain")
-    return _filled(UNet(1, 1, config["widths"], config["norm"]), run, which)
+    return _filled(make_unet(_config(run, "pretrain", PRETRAIN_SETTINGS)), run, which)
 
 
 def load_classifier(run: str | os.PathLike[str], which: Which = "best") -> Classifier:
@@ -43,16 +43,15 @@ def load_classifier(run: str | os.PathLike[str], which: Which = "best") -> Class
     Raises:
         CheckpointError: ``run`` is no fine-tuning run, has no such checkpoint yet, or is damaged.
     """
-    config = _config(run, "finetune")
-    return _filled(Classifier(config["widths"], config["norm"], config["hidden"]), run, which)
+    return _filled(make_classifier(_config(run, "finetune", FINETUNE_SETTINGS)), run, which)
 
 
-def _config(run: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+def _config(run: str | os.PathLike[str], kind: str, needed: tuple[str, ...]) -> dict[str, Any]:
     record = read_record(run)
     if record.get("kind") != kind:
         raise CheckpointError(f"{run} is the folder of a {record.get('kind')} run; a {kind} run is needed here")
     config: dict[str, Any] = record["config"]
-    missing = [name for name in ("widths", "norm", "hidden")[: 3 if kind == "finetune" else 2] if name not in config]
+    missing = [name for name in needed if name not in config]
     if missing:
         raise CheckpointError(f"{run}/config.json does not tell {' and '.join(missing)}: it is damaged or was edited")
     return config
