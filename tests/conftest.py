@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,21 @@ def activate(variant: str) -> None:
         _native.select_tier(tier)
         assert _native.tier() == tier
     assert next(info.name for info in plr_fast.backends() if info.active) == name
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name cases after their values, but arrays after their form: what is in them may differ from run to run."""
+    return _case(val) if isinstance(val, (dict, list, tuple, torch.Tensor, np.ndarray)) else None
+
+
+def _case(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_case(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "(" + ", ".join(map(_case, value)) + ")"
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return f"{type(value).__name__} {tuple(value.shape)} {value.dtype}"
+    return getattr(value, "__name__", None) or repr(value)
 
 
 @pytest.fixture(autouse=True)

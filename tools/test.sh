@@ -12,4 +12,4 @@ echo "== style" && ruff check . && ruff format --check .
 echo "== types" && mypy
 echo "== C++ tests" && tools/cpp_tests.sh address,undefined thread
 echo "== C++ tests on AArch64" && { tools/aarch64_tests.sh || [ $? -eq 77 ]; }  # 77: the tools for it are not here
-echo "== Python tests" && python -m pytest --cov --cov-report=term:skip-covered "$@"
+echo "== Python tests" && python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered "$@"

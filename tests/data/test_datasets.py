@@ -289,14 +289,13 @@ def test_masks_of_large_stores_are_packed_for_each_batch(store: SliceStore) -> N
         ({"shape": "star"}, "shape must be one of"),
         ({"inside": "out"}, "inside must be one of"),
     ],
-    ids=str,
 )
 def test_bad_options(store: SliceStore, kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PseudoLesionDataset(store, store.select("train", 0), bank=BANK, **kwargs)
 
 
-@pytest.mark.parametrize("indices", [np.array([True, False, True]), [0.5, 1.0], ["a"]], ids=str)
+@pytest.mark.parametrize("indices", [np.array([True, False, True]), [0.5, 1.0], ["a"]])
 def test_indices_must_be_integers(store: SliceStore, indices: Any) -> None:
     with pytest.raises(TypeError, match=r"indices must be integers.*np\.flatnonzero"):
         PseudoLesionDataset(store, indices, bank=BANK)

@@ -46,7 +46,7 @@ def test_the_constructor_is_anomalibs() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", [(3, 40, 56), (1, 33, 20), (5, 3, 40, 56), (0, 1, 8, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(3, 40, 56), (1, 33, 20), (5, 3, 40, 56), (0, 1, 8, 8)])
 def test_shapes_and_dtypes(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     images = torch.rand(shape, dtype=dtype)
     before = images.clone()
@@ -214,7 +214,6 @@ def test_folders_without_pictures_and_damaged_pictures(tmp_path: Path) -> None:
         ({"rotation_range": (0, 10, 20)}, ValueError, "rotation_range must be"),
         ({"rotation_range": "90"}, TypeError, "rotation_range"),
     ],
-    ids=str,
 )
 def test_bad_settings(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

@@ -41,7 +41,7 @@ def transform(**kwargs: Any) -> PseudoLesionTransform:
     return PseudoLesionTransform(**{"bank": BANK, "count": 6, "labels": (1, 2), **kwargs})
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_lesions_lie_in_the_lungs_and_the_original_is_the_target(shape: tuple[int, ...]) -> None:
     data = sample(shape)
     original, segmentation = data["image"].clone(), data["segmentation"].clone()

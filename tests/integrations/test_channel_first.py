@@ -117,7 +117,6 @@ def test_a_wholly_empty_mask_is_said() -> None:
         (np.full((1, 30, 40), np.nan, np.float32), ValueError, "ranges from nan"),
         ([[[0.0]]], TypeError, "image must be a torch tensor or a NumPy array, not list"),
     ],
-    ids=str,
 )
 def test_bad_images(image: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
@@ -136,7 +135,6 @@ def test_bad_images(image: Any, error: type[Exception], message: str) -> None:
         ({"value_range": (1,)}, ValueError, "value_range must be .low, high."),
         ({"value_range": (0, float("inf"))}, ValueError, "value_range must be a finite number"),
     ],
-    ids=str,
 )
 def test_bad_settings_are_refused_at_once(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

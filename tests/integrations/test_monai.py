@@ -40,7 +40,7 @@ def dictionary(**kwargs: Any) -> RandPseudoLesiond:
 
 
 @pytest.mark.parametrize("kind", ["numpy", "tensor", "meta"])
-@pytest.mark.parametrize("shape", [(1, 40, 50), (2, 40, 50, 6)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 40, 50), (2, 40, 50, 6)])
 def test_the_same_kind_comes_out(kind: str, shape: tuple[int, ...]) -> None:
     data = sample(*shape)
     image: Any = data["image"]

@@ -46,7 +46,7 @@ FIELDS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "kwargs"), FIELDS, ids=str)
+@pytest.mark.parametrize(("name", "kwargs"), FIELDS)
 def test_values_are_distributed_as_the_librarys(library: Any, name: str, kwargs: dict[str, Any]) -> None:
     """Same kind of array, and the same mean, spread and extremes over many fields."""
     np.random.seed(0)
@@ -143,7 +143,6 @@ def test_seeding(rng: Any) -> None:
         ({"res": (2.5, 2), "tileable": (True, False)}, "tileable noise needs whole cells"),
         ({"octaves": 0}, "octaves"),
     ],
-    ids=str,
 )
 def test_bad_arguments(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

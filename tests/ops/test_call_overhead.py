@@ -27,7 +27,7 @@ LOOKALIKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("good", "bad", "message"), LOOKALIKES, ids=str)
+@pytest.mark.parametrize(("good", "bad", "message"), LOOKALIKES)
 def test_lookalikes_of_remembered_settings_are_refused(good: dict[str, Any], bad: dict[str, Any], message: str) -> None:
     common: dict[str, Any] = {"shape": (1, 8, 8)}
     perlin_noise(**{**common, **good})

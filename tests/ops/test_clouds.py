@@ -114,7 +114,7 @@ def expected(image: np.ndarray, lung: np.ndarray, seed: int, sample: int, **give
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kwargs", SETTINGS, ids=str)
+@pytest.mark.parametrize("kwargs", SETTINGS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_follows_the_rule(backend: str, dtype: Any, kwargs: dict[str, Any]) -> None:
     images, masks = scene(dtype)
@@ -352,7 +352,6 @@ def test_empty_masks() -> None:
         ({"images": np.full(SHAPE, 2, np.float32)}, ValueError, r"float32 images must lie in \[0, 1\]"),
         ({"out": np.empty((4, 50, 36), np.uint8)}, ValueError, "out must have shape"),
     ],
-    ids=str,
 )
 def test_errors(change: dict[str, Any], kind: type[Exception], message: str) -> None:
     images, masks = scene(np.uint8)

@@ -36,7 +36,7 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize(("operation", "kwargs"), CASES)
 def test_equals_the_reference(
@@ -174,7 +174,7 @@ def test_empty_batches(backend: str) -> None:
         assert operation(np.empty((0, 20, 30), np.float32)).shape == (0, 20, 30)
 
 
-@pytest.mark.parametrize("size", SIZES[1:], ids=str)
+@pytest.mark.parametrize("size", SIZES[1:])
 @pytest.mark.parametrize(("kernel", "sigma"), [(5, 0.0), (3, 0.0), (7, 1.5)])
 def test_blur_equals_opencv(backend: str, kernel: int, sigma: float, size: tuple[int, int]) -> None:
     cv2 = pytest.importorskip("cv2")

@@ -61,7 +61,7 @@ def by_hand(lesions: FreshLesions, images: np.ndarray, sample: int, number: int,
     raise AssertionError("no patch found")
 
 
-@pytest.mark.parametrize("kwargs", SETTINGS, ids=str)
+@pytest.mark.parametrize("kwargs", SETTINGS)
 def test_patches_are_cut_from_noise_images(backend: str, kwargs: dict[str, Any]) -> None:
     lesions = FreshLesions(**kwargs)
     images = noise_images(lesions.settings)
@@ -75,7 +75,7 @@ def test_patches_are_cut_from_noise_images(backend: str, kwargs: dict[str, Any])
         assert all(lesions.settings.patch[0] <= side <= lesions.settings.patch[1] for side in patch.shape)
 
 
-@pytest.mark.parametrize("kwargs", SETTINGS[:4], ids=str)
+@pytest.mark.parametrize("kwargs", SETTINGS[:4])
 def test_table_and_patches_equal_the_references(backend: str, kwargs: dict[str, Any]) -> None:
     lesions = FreshLesions(**kwargs)
     s, table = lesions.settings, lesions._table
@@ -207,7 +207,6 @@ def test_statistics_are_those_of_a_bank_of_other_images() -> None:
 @pytest.mark.parametrize(
     ("settings", "changed"),
     [({}, 1e-4), ({"persistence": 0.7}, 1e-3), ({"cells": 40, "threshold": 150}, 2e-3), ({"octaves": 1}, 1e-4)],
-    ids=str,
 )
 def test_the_look_at_the_centre_changes_next_to_nothing(settings: dict[str, Any], changed: float) -> None:
     lesions = FreshLesions(images=50, **settings)
@@ -239,7 +238,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("settings", PASTES, ids=str)
+@pytest.mark.parametrize("settings", PASTES)
 def test_pasting_equals_pasting_the_patches_one_by_one(
     monkeypatch: pytest.MonkeyPatch, backend: str, settings: dict[str, Any], dtype: Any
 ) -> None:
@@ -345,7 +344,6 @@ def test_bad_settings(kwargs: dict[str, Any], error: type[Exception], message: s
         ([1], 3, 2**64, ValueError, "seed"),
         (range(2**20), 2**23, 0, MemoryError, "fresh patches"),
     ],
-    ids=str,
 )
 def test_bad_draws(samples: Any, count: Any, seed: int, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

@@ -41,16 +41,14 @@ def with_reference(*args: Any, **kwargs: Any) -> torch.Tensor:
         plr_fast.use_backend("auto")
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_equals_the_textbook(backend: str, setting: dict[str, Any]) -> None:
     results = [perlin_noise((2, *size), seed=11, **setting) for size in SIZES]
     for size, result in zip(SIZES, results, strict=True):
         torch.testing.assert_close(result, with_reference((2, *size), seed=11, **setting), atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "setting", [{}, {"cells": (1, 2.5, 3), "octaves": 2}, {"tileable": True, "octaves": 2}], ids=str
-)
+@pytest.mark.parametrize("setting", [{}, {"cells": (1, 2.5, 3), "octaves": 2}, {"tileable": True, "octaves": 2}])
 @pytest.mark.parametrize("size", [(1, 1, 1), (5, 9, 17), (12, 16, 7)])
 def test_volumes_equal_the_textbook(backend: str, size: tuple[int, int, int], setting: dict[str, Any]) -> None:
     result = perlin_noise((2, *size), seed=5, **setting)
@@ -213,7 +211,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kwargs", "error", "message"), BAD, ids=str)
+@pytest.mark.parametrize(("kwargs", "error", "message"), BAD)
 def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
     kwargs = {"shape": (2, 8, 8), **kwargs}
     with pytest.raises(error, match=message):

@@ -177,7 +177,7 @@ GRIDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("grid", GRIDS)
 def test_same_bits_at_every_size(grid: dict[str, Any]) -> None:
     activate(variants()[0])
     sizes = [(height, width) for height in HEIGHTS for width in WIDTHS]

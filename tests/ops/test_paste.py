@@ -60,7 +60,7 @@ def scene(dtype: Any, shape: tuple[int, int, int] = (4, 50, 37)) -> tuple[np.nda
     return (grey if dtype == np.uint8 else (grey / 255).astype(np.float32)), masks
 
 
-@pytest.mark.parametrize("kwargs", BLENDS, ids=str)
+@pytest.mark.parametrize("kwargs", BLENDS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_equals_the_reference(backend: str, dtype: Any, kwargs: dict[str, Any]) -> None:
     images, masks = scene(dtype)
@@ -72,7 +72,7 @@ def test_equals_the_reference(backend: str, dtype: Any, kwargs: dict[str, Any]) 
     np.testing.assert_allclose(result, expected, atol=1e-6 if dtype == np.float32 else 0, rtol=0)
 
 
-@pytest.mark.parametrize("kwargs", BLENDS, ids=str)
+@pytest.mark.parametrize("kwargs", BLENDS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_every_backend_gives_the_same_bits(dtype: Any, kwargs: dict[str, Any]) -> None:
     from tests.conftest import activate, variants
@@ -218,7 +218,7 @@ def wide_bank(sides: list[tuple[int, int]], seed: int = 0) -> LesionBank:
     return LesionBank(PatchBank(pixels, np.cumsum(areas) - areas, heights, widths), BANK.settings)
 
 
-@pytest.mark.parametrize("kwargs", BLENDS, ids=str)
+@pytest.mark.parametrize("kwargs", BLENDS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_patches_of_any_width(backend: str, dtype: Any, kwargs: dict[str, Any]) -> None:
     """Wider than a word of mask bits, than the image, and one pixel thin; masks that begin and end anywhere."""
@@ -460,7 +460,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kwargs", "error", "message"), BAD, ids=str)
+@pytest.mark.parametrize(("kwargs", "error", "message"), BAD)
 def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
     images, masks = scene(np.uint8)
     arguments = {"images": images, "masks": masks, "bank": BANK, **kwargs}

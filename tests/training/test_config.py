@@ -43,7 +43,6 @@ PATHS: dict[str, Any] = {"store": Path("store"), "run": Path("run")}
         {"checkpoint_seconds": float("nan")},
         {"log_every": 0},
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("kind", [PretrainConfig, FinetuneConfig])
 def test_bad_values_are_named(kind: Any, changes: dict[str, Any]) -> None:
@@ -71,7 +70,6 @@ def test_bad_values_are_named(kind: Any, changes: dict[str, Any]) -> None:
         {"samples_per_epoch": 0},
         {"validation_seed": 0},  # the training's
     ],
-    ids=str,
 )
 def test_bad_pretraining_values_are_named(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(changes))):
@@ -92,7 +90,6 @@ def test_bad_pretraining_values_are_named(changes: dict[str, Any]) -> None:
         {"class_weight": "heavy"},
         {"best_by": "luck"},
     ],
-    ids=str,
 )
 def test_bad_finetuning_values_are_named(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(changes))):

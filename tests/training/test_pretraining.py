@@ -106,7 +106,6 @@ def test_other_corruptions_train_too(pretrain_config: Make, corruption: str) -> 
 @pytest.mark.parametrize(
     "changes",
     [{"freeze": True, "samples_per_epoch": 9}, {"lesions": "fresh", "shape": "cloud", "inside": "patch"}],
-    ids=str,
 )
 def test_kinds_of_lesions(pretrain_config: Make, fetched: Any, changes: dict[str, Any]) -> None:
     config = pretrain_config(epochs=2, early_stop=0, **changes)
