@@ -24,7 +24,7 @@ from .options import read
 
 PACKAGES = (
     "torch", "numpy", "numba", "scipy", "scikit-image", "scikit-learn", "lightning-fabric", "pillow", "safetensors",
-    "tensorboard", "matplotlib", "tyro", "rich", "jinja2",
+    "tensorboard", "matplotlib", "tyro", "rich", "jinja2", "pyyaml",
 )  # fmt: skip
 VARIABLES = ("PLR_FAST_BACKEND", "PLR_FAST_ISA", "PLR_FAST_DEBUG")
 

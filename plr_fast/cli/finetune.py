@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from ..training import FinetuneConfig, finetune
-from .options import read
+from .options import read_with_config
 
 
 def main(arguments: Sequence[str]) -> int:
-    config = read(FinetuneConfig, "finetune", arguments)
+    config = read_with_config(FinetuneConfig, "finetune", arguments)
     result = finetune(config)
     sys.stdout.write(
         f"{result.run}: {result.epochs} epochs, best validation {config.best_by} {result.best_metric:.5g}\n"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from ..data.prepare import PrepareConfig, prepare
-from .options import read
+from .options import read_with_config
 
 
 def main(arguments: Sequence[str]) -> int:
-    report = prepare(read(PrepareConfig, "prepare", arguments))
+    report = prepare(read_with_config(PrepareConfig, "prepare", arguments))
     console = Console()
     console.print(report.table())
     for line in report.lines():

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from ..training import PretrainConfig, pretrain
-from .options import read
+from .options import read_with_config
 
 
 def main(arguments: Sequence[str]) -> int:
-    result = pretrain(read(PretrainConfig, "pretrain", arguments))
+    result = pretrain(read_with_config(PretrainConfig, "pretrain", arguments))
     sys.stdout.write(f"{result.run}: {result.epochs} epochs, best validation MSE {result.best_metric:.5g}\n")
     return 0

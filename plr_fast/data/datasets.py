@@ -7,7 +7,7 @@ dicts of tensors; pass :func:`collate` to the ``DataLoader``, and a fetched batc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from ..backends import active_backend, get_num_threads
 from ..backends.specs import Blend, Shape, Uint8Array
-from ..ops import FreshLesions, LesionBank, gaussian_blur, local_shuffle, paste_lesions
+from ..ops import FreshLesions, LesionBank, gaussian_blur, local_shuffle, paste_clouds, paste_lesions
 from ..ops.arguments import integer
 from ..ops.paste import Inside
 from .buffers import BufferPool
@@ -25,7 +25,7 @@ from .sampling import EPOCH_STRIDE, decode, encode
 from .store import SliceStore
 
 Corruption = Literal["perlin", "gaussian", "shuffle"]
-Lesions = Literal["bank", "fresh"]
+Lesions = Literal["bank", "fresh", "clouds"]
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 Sample = dict[str, torch.Tensor]
 
@@ -155,7 +155,10 @@ class PseudoLesionDataset(_SliceDataset):
         store: an open slice store.
         indices: the slices to use: normal slices of the training split, ``store.select("train", 0)``.
         corruption: "perlin" (PLR-P), "gaussian" (PLR-G) or "shuffle" (PLR-L).
-        lesions: for "perlin", "bank" pastes from a fixed number of patches, "fresh" makes new ones for every sample.
+        lesions: for "perlin", "bank" pastes from a fixed number of patches, "fresh" makes new ones for every sample,
+            "clouds" outlines lesions by noise over the whole slice.
+        clouds: for lesions="clouds", settings of :func:`plr_fast.paste_clouds` by name (``cells``, ``threshold``,
+            ``alpha``, ...). ``bank`` and the settings of patches are then without use.
         bank: the :class:`plr_fast.LesionBank` or the :class:`plr_fast.FreshLesions`; by default one with the paper's
             settings is made from ``seed`` at once.
         count, blend, alpha, feather, shape, inside: see :func:`plr_fast.paste_lesions`.
@@ -174,6 +177,7 @@ class PseudoLesionDataset(_SliceDataset):
         corruption: Corruption = "perlin",
         lesions: Lesions = "bank",
         bank: LesionBank | FreshLesions | None = None,
+        clouds: Mapping[str, Any] | None = None,
         count: int | tuple[int, int] = 30,
         blend: Blend = "replace",
         alpha: float | tuple[float, float] = 1.0,
@@ -203,7 +207,14 @@ class PseudoLesionDataset(_SliceDataset):
         self.lesion_masks = lesion_masks
         self.epoch = 0
         self.bank = bank
-        if corruption == "perlin":
+        self.clouds: Mapping[str, Any] | None = None
+        if corruption == "perlin" and lesions == "clouds":
+            if bank is not None:
+                raise ValueError('lesions="clouds" has no use for patches: leave bank out')
+            self.clouds = dict(clouds or {})
+        elif clouds is not None:
+            raise ValueError('clouds are settings of corruption="perlin" with lesions="clouds"')
+        elif corruption == "perlin":
             self.bank = _patches(lesions, bank, seed)
         self.paste: dict[str, Any] = {
             "count": count, "blend": blend, "alpha": alpha, "feather": feather, "shape": shape, "inside": inside,
@@ -251,10 +262,17 @@ class PseudoLesionDataset(_SliceDataset):
             return gaussian_blur(slices, windows=self.windows, seed=self.seed, samples=samples, out=out)
         if self.corruption == "shuffle":
             return local_shuffle(slices, windows=self.windows, seed=self.seed, samples=samples, out=out)
+        marks = False if lesions is None else lesions
+        if self.clouds is not None:
+            paste_clouds(
+                slices, self.masks[chosen], seed=self.seed, samples=samples, out=out, return_info=True,
+                lesion_mask=marks, **self.clouds,
+            )  # fmt: skip
+            return out
         assert self.bank is not None
         # With return_info no warning is raised: slices with an empty mask stay as they are, as prepare reported.
         paste_lesions(
             slices, self.masks[chosen], self.bank, seed=self.seed, samples=samples, out=out, return_info=True,
-            lesion_mask=False if lesions is None else lesions, **self.paste,
+            lesion_mask=marks, **self.paste,
         )  # fmt: skip
         return out

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..training.config.pretrain import CLOUDS, NOISE, cloud_settings
 from .restoration import RestorationTestSet
 from .trained import TrainedRun
 
@@ -17,23 +18,31 @@ if TYPE_CHECKING:
 # their places; two numbers because bank and placement are drawn apart.
 _PLACE_SEED, _BANK_SEED = 2_000_003, 3_000_017
 
-_PERLIN_KEYS = ("count", "blend", "alpha", "feather", "shape", "inside", "patch", "bank", "bank_count", "bank_images")
+_PASTE_KEYS = ("count", "blend", "alpha", "feather", "shape", "inside")
+_BANK_KEYS = ("patch", "bank_count", "bank_images", "bank_size", "threshold", *NOISE, "lacunarity")
 
 
 def corruption_settings(run: TrainedRun) -> dict[str, Any]:
     """What decides how a restorer's training pictures were corrupted; equal for runs that share a test set."""
     corruption = run.setting("corruption", "perlin")
     settings: dict[str, Any] = {"corruption": corruption}
-    if corruption == "perlin":
-        settings |= {key: run.setting(key) for key in _PERLIN_KEYS if run.setting(key) is not None}
-        if settings.get("blend") not in ("alpha", "add"):
-            settings.pop("alpha", None)
-            if settings.get("shape", "rectangle") == "rectangle":
-                settings.pop("feather", None)
-        if "bank" in settings:
-            for key in ("patch", "bank_count", "bank_images"):
-                settings.pop(key, None)
+    if corruption != "perlin":
+        return settings | _given(run, ("windows",))
+    if run.setting("lesions") == "clouds":
+        return settings | {"lesions": "clouds"} | _given(run, (*NOISE, "lacunarity", "blend", "alpha", *CLOUDS))
+    # Fresh lesions follow the same rule as a bank's, so a bank tests them.
+    settings |= _given(run, (*_PASTE_KEYS, "bank"))
+    if settings.get("blend") not in ("alpha", "add"):
+        settings.pop("alpha", None)
+        if settings.get("shape", "rectangle") == "rectangle":
+            settings.pop("feather", None)
+    if "bank" not in settings:
+        settings |= _given(run, _BANK_KEYS)
     return settings
+
+
+def _given(run: TrainedRun, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: run.setting(key) for key in keys if run.setting(key) is not None}
 
 
 def make_test_sets(
@@ -88,27 +97,28 @@ def bank_of(settings: dict[str, Any], seed: int) -> Any:
                 f"the lesion bank {path} that a restorer was trained with is gone; put it back to judge that restorer"
             )
         return LesionBank.load(path)
-    options: dict[str, Any] = {"seed": seed + _BANK_SEED}
-    if "patch" in settings:
-        options["patch"] = tuple(settings["patch"])
-    if "bank_count" in settings:
-        options["count"] = settings["bank_count"]
-    if "bank_images" in settings:
-        options["images"] = settings["bank_images"]
-    return LesionBank.generate(**options)
+    names = {"bank_count": "count", "bank_images": "images", "bank_size": "size"}
+    options = {names.get(key, key): _tuple(settings[key]) for key in _BANK_KEYS if key in settings}
+    return LesionBank.generate(seed=seed + _BANK_SEED, **options)
 
 
 def _dataset(settings: dict[str, Any], store: SliceStore, indices: IntArray, seed: int) -> Any:
     from ..data.datasets import PseudoLesionDataset
 
     options: dict[str, Any] = {"corruption": settings["corruption"], "seed": seed + _PLACE_SEED}
-    if settings["corruption"] == "perlin":
+    if settings["corruption"] != "perlin":
+        options["windows"] = settings.get("windows")
+    elif settings.get("lesions") == "clouds":
+        options |= {"lesions": "clouds", "clouds": cloud_settings(settings)}
+    else:
         options["bank"] = bank_of(settings, seed)
-        count = settings.get("count")
-        if count is not None:
-            options["count"] = tuple(count) if isinstance(count, (list, tuple)) else int(count)
-        options |= {key: settings[key] for key in ("blend", "alpha", "feather", "shape", "inside") if key in settings}
+        options |= {key: _tuple(settings[key]) for key in _PASTE_KEYS if key in settings}
     return PseudoLesionDataset(store, indices, **options)
+
+
+def _tuple(value: Any) -> Any:
+    """A range as operations take it; JSON knows lists only."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _names(corruptions: Sequence[str]) -> list[str]:

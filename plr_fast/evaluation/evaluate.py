@@ -230,7 +230,7 @@ def _restore_all(
             shown_real[run.name] = process(real)
 
     with _step(progress, "Pictures of restorations"):
-        perlin = next((test_set for test_set in test_sets if test_set.settings["corruption"] == "perlin"), None)
+        perlin = next((test_set for test_set in test_sets if pictures.has_patches(test_set)), None)
         if perlin is not None and perlin.name in examples:
             noise, patches = pictures.noise_and_patches(perlin, config.seed)
             draw.draw_generation(album, noise, patches, examples[perlin.name][0][0])

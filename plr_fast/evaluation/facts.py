@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._version import __version__
+from ..data.split_hash import split_hash
+from ..machine import processor, usable_cpus
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,7 @@ class StoreFacts:
     Attributes:
         path: as it was given.
         fingerprint: names the data.
+        split_sha256: names which slices are in which split, whatever their size.
         size: height and width of the slices.
         class_names: (negative, positive).
         counts: for each split and class that occurs.
@@ -53,6 +54,7 @@ class StoreFacts:
 
     path: str
     fingerprint: str
+    split_sha256: str
     size: int
     class_names: tuple[str, str]
     counts: tuple[ClassCount, ...]
@@ -116,6 +118,7 @@ def describe_store(store: SliceStore) -> StoreFacts:
     return StoreFacts(
         path=str(store.path),
         fingerprint=str(store.fingerprint),
+        split_sha256=split_hash(store.ids.tolist(), store.splits.tolist()),
         size=int(store.size),
         class_names=store.class_names,
         counts=tuple(counts),
@@ -134,10 +137,8 @@ def environment(device: torch.device) -> dict[str, str]:
 
     facts = {"plr_fast": __version__, "python": platform.python_version()}
     facts |= {package: _version(package) for package in _PACKAGES}
-    affinity = getattr(os, "sched_getaffinity", None)
-    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     facts["system"] = f"{platform.system()} {platform.release()}"
-    facts["processor"] = f"{_processor()}, {cpus} CPUs usable"
+    facts["processor"] = f"{processor()}, {usable_cpus()} CPUs usable"
     facts["device"] = f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
     return facts
 
@@ -147,14 +148,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed as a package"
-
-
-def _processor() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -131,6 +131,11 @@ def surest_errors(
     return found[0], found[1]
 
 
+def has_patches(test_set: RestorationTestSet) -> bool:
+    """Whether its lesions are patches of a bank, which can be shown."""
+    return getattr(test_set.dataset, "bank", None) is not None
+
+
 def noise_and_patches(test_set: RestorationTestSet, seed: int) -> tuple[list[Grey], list[Grey]]:
     """Panels (a) and (b) of figure 5: four noise images, and patches of the bank of a Perlin test set."""
     from plr_fast import perlin_noise

@@ -253,6 +253,7 @@ def _restoration(findings: Findings) -> dict[str, Any]:
 def _made(findings: Findings) -> dict[str, Any]:
     settings = {key.replace("_", " "): value for key, value in findings.config.to_json().items()}
     settings["store fingerprint"] = findings.store.fingerprint
+    settings["split hash"] = findings.store.split_sha256
     tables = [
         facts_table("table-settings", "Settings of this evaluation", settings, ("Setting", "Value")),
         runs_table([(run.name, run.facts()) for run in (*findings.classifiers, *findings.restorers)]),

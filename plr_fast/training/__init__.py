@@ -5,15 +5,13 @@ Importing this loads torch and NumPy only; Lightning Fabric, TensorBoard and sci
 
 from __future__ import annotations
 
-from .config import PAPER_FINETUNE, PAPER_PRETRAIN, FinetuneConfig, PretrainConfig, RunResult, TrainConfig
+from .config import FinetuneConfig, PretrainConfig, RunResult, TrainConfig
 from .errors import DivergenceError, TrainingInterrupted
 from .finetuning import finetune
 from .pretraining import pretrain
 from .runs import load_classifier, load_run_config, load_unet
 
 __all__ = [
-    "PAPER_FINETUNE",
-    "PAPER_PRETRAIN",
     "DivergenceError",
     "FinetuneConfig",
     "PretrainConfig",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..console import console
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError, ConfigError, DataError
 from ..models import Classifier, load_encoder
 from ..models.transfer import find_weights
 from .augment import ZoomShear
@@ -24,6 +24,7 @@ from .fractions import label_subset
 from .networks import make_classifier
 from .record import file_sha256, last_checkpoint, read_record
 from .seeding import seeded
+from .seen import overlap, read_seen, seen_slices
 from .task import Batch, Meter, Task, check_batch_norm, gathered
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ class FinetuneTask(Task):
     """
 
     kind = "finetune"
-    plateau = ("val_accuracy", "max")
 
     def __init__(
         self, model: Classifier, train_data: Any, val_data: Any, config: FinetuneConfig, *, positive_weight: float
     ) -> None:
         self.model, self.train_data, self.val_data = model, train_data, val_data
         self.best_metric = f"val_{config.best_by}"
+        self.plateau = ("val_accuracy", "max") if config.plateau_by == "accuracy" else ("val_loss", "min")
         self._seed = config.seed
         self._augment = ZoomShear(config.zoom, config.shear)
         self._positive_weight = positive_weight
@@ -72,7 +73,7 @@ class FinetuneTask(Task):
 
     def score(self, row: dict[str, Any]) -> tuple[float, ...]:
         # Equal accuracies are common on few slices: the lower loss decides between them.
-        return (-row["val_loss"],) if self.best_metric == "val_loss" else (row["val_accuracy"], -row["val_loss"])
+        return (-row["val_loss"],) if self.best_metric == "val_loss" else (row[self.best_metric], -row["val_loss"])
 
 
 class ClassificationMeter(Meter):
@@ -117,19 +118,26 @@ def cross_entropy(logits: Tensor, labels: Tensor, positive_weight: float) -> Ten
 
 def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
     from ..data.datasets import LabelledSliceDataset
+    from ..data.split_hash import split_hash
     from ..data.store import SliceStore
 
     store = SliceStore.open(config.store)
     labelled = _labelled(store, "train")
     subset_seed = config.seed if config.subset_seed is None else config.subset_seed
-    train_indices = label_subset(labelled, store.labels, store.groups, fraction=config.fraction, seed=subset_seed)
+    units = store.groups if config.fraction_by == "groups" else store.ids
+    train_indices = label_subset(labelled, store.labels, units, fraction=config.fraction, seed=subset_seed)
     val_indices = _labelled(store, "val")
+    if config.best_by in ("balanced_accuracy", "auroc") and len(np.unique(store.labels[val_indices])) < 2:
+        raise DataError(
+            f"best_by={config.best_by} needs both classes in the validation split, and {Path(store.path)} has one "
+            "there; choose best_by=loss, or prepare a store with both"
+        )
     check_batch_norm(config, store.size, len(train_indices))
     with seeded(config.seed):
         model = make_classifier(config.to_json())
     if config.init != "random" and find_checkpoint(last_checkpoint(Path(config.run))) is None:
+        _check_overlap(config, store)
         load_encoder(model, config.init)
-        _warn_other_store(config, store)
     positives = int((store.labels[train_indices] == 1).sum())
     negatives = len(train_indices) - positives
     weight = negatives / positives if config.class_weight == "balanced" else 1.0
@@ -142,6 +150,7 @@ def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
     )
     facts = {
         "store_fingerprint": store.fingerprint,
+        "split_sha256": split_hash(store.ids.tolist(), store.splits.tolist()),
         "class_names": list(store.class_names),
         "size": store.size,
         "train_slices": len(train_indices),
@@ -151,6 +160,7 @@ def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
         "val_slices": len(val_indices),
         "positive_weight": weight,
         "init_sha256": _init_sha256(config),
+        "training_slices": seen_slices(store, train_indices),
     }
     return task, facts
 
@@ -173,6 +183,33 @@ def _init_sha256(config: FinetuneConfig) -> str | None:
     return file_sha256(find_weights(config.init))
 
 
+def _check_overlap(config: FinetuneConfig, store: SliceStore) -> None:
+    """Refuse an encoder that has learnt from slices which this run will be judged on."""
+    seen = read_seen(config.init)
+    if seen is None:
+        _warn_other_store(config, store)
+        return
+    found = overlap(seen, store)
+    if found.slices:
+        message = (
+            f"{config.init} was trained on {found.slices} of the {found.held_out} slices in the validation and test "
+            f"splits of {store.path}: results would tell what it remembers"
+        )
+        if not config.allow_overlap:
+            raise ConfigError(
+                f"{message}. Take a store whose splits are those of that run's (the same split hash), or go on all "
+                "the same with --allow-overlap"
+            )
+        console.print(f"[yellow]{escape(message)}.[/yellow]", soft_wrap=True)
+    if found.patients:
+        console.print(
+            f"[yellow]{found.patients} of the {found.held_out} slices in the validation and test splits of "
+            f"{escape(str(store.path))} have the patient id of a slice that {escape(config.init)} was trained on: if "
+            "they are the same patients, results may be inflated.[/yellow]",
+            soft_wrap=True,
+        )
+
+
 def _warn_other_store(config: FinetuneConfig, store: SliceStore) -> None:
     try:
         theirs = read_record(config.init).get("store_fingerprint")
@@ -180,7 +217,8 @@ def _warn_other_store(config: FinetuneConfig, store: SliceStore) -> None:
         return  # bare weights: nothing is known of their data
     if theirs != store.fingerprint:
         console.print(
-            f"[yellow]{escape(config.init)} was pretrained on another store, or on this one with other splits: slices "
-            "of this store's validation or test split may have been in its training data.[/yellow]",
+            f"[yellow]{escape(config.init)} was trained on another store, or on this one with other splits, and did "
+            "not write down on which slices: those of this store's validation or test split may have been among "
+            "them.[/yellow]",
             soft_wrap=True,
         )

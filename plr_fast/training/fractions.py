@@ -1,4 +1,4 @@
-"""Label fractions (IV.B): nested subsets of the labelled training groups, stratified by class."""
+"""Label fractions (IV.B): nested subsets of the labelled training groups or slices, stratified by class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import ConfigError, DataError
 def label_subset(
     indices: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, fraction: float, seed: int
 ) -> np.ndarray:
-    """Choose a share of the labelled slices by whole groups.
+    """Choose a share of the labelled slices by whole groups; with slice ids as ``groups``, slice by slice.
 
     The groups of each class (a group with any positive slice counts as positive) are put in an order that depends on
     (seed, group name) alone; the first ``fraction`` of them, rounded, at least one, are taken. So a smaller fraction
@@ -22,7 +22,7 @@ def label_subset(
     Args:
         indices: int64 (n,), the labelled slices to choose from (store indices).
         labels: int8 (N,), 0 or 1 at ``indices``.
-        groups: str (N,), the group of each slice.
+        groups: str (N,), the group of each slice; or its id, for the paper's way of counting slices.
         fraction: 0 < fraction <= 1.
         seed: Draws the order; another seed gives another subset.
 
@@ -45,7 +45,7 @@ def label_subset(
         ordered = _shuffled(names, members, seed)
         take[ordered[: _rounded(fraction * len(ordered))]] = True
     subset = np.sort(indices[take[inverse]])
-    _require_both(labels[subset], f"a fraction of {fraction:g} of the labelled groups (subset_seed={seed})")
+    _require_both(labels[subset], f"a fraction of {fraction:g} (subset_seed={seed})")
     return subset.astype(np.int64)
 
 

@@ -14,10 +14,12 @@ from torch.nn import functional as F
 from ..errors import DataError
 from ..models import UNet
 from .config import PretrainConfig, RunResult
+from .config.pretrain import NOISE, cloud_settings
 from .engine import train
 from .networks import make_unet
 from .record import file_sha256
 from .seeding import seeded
+from .seen import seen_slices
 from .task import Batch, Meter, Task, check_batch_norm, reduced_sums
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class RestorationMeter(Meter):
 
 
 def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
+    from ..data.split_hash import split_hash
     from ..data.store import SliceStore
 
     store = SliceStore.open(config.store)
@@ -107,11 +110,13 @@ def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
     train_data, val_data = _datasets(config, store, train_indices, val_indices)
     facts = {
         "store_fingerprint": store.fingerprint,
+        "split_sha256": split_hash(store.ids.tolist(), store.splits.tolist()),
         "class_names": list(store.class_names),
         "size": store.size,
         "train_slices": len(train_indices),
         "val_slices": len(val_indices),
         "bank_sha256": file_sha256(config.bank) if config.bank is not None else None,
+        "training_slices": seen_slices(store, train_indices),
     }
     return PretrainTask(model, train_data, val_data), facts
 
@@ -120,7 +125,11 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
     from ..data.datasets import PseudoLesionDataset
 
     common: dict[str, Any] = {"corruption": config.corruption}
-    if config.corruption == "perlin":
+    if config.corruption != "perlin":
+        common["windows"] = config.windows
+    elif config.lesions == "clouds":
+        common |= {"lesions": "clouds", "clouds": cloud_settings(config.to_json())}
+    else:
         common |= {"lesions": config.lesions, "bank": _bank(config), "count": config.count}
         common |= {name: getattr(config, name) for name in ("blend", "alpha", "feather", "shape", "inside")}
     samples = config.samples_per_epoch or len(train)
@@ -134,13 +143,11 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
 def _bank(config: PretrainConfig) -> Any:
     from plr_fast import FreshLesions, LesionBank
 
-    if config.lesions == "fresh":
-        return FreshLesions(images=config.bank_images, patch=config.patch, seed=config.bank_seed)
     if config.bank is not None:
         return LesionBank.load(config.bank)
-    return LesionBank.generate(
-        count=config.bank_count, images=config.bank_images, patch=config.patch, seed=config.bank_seed
-    )
+    common: dict[str, Any] = {"images": config.bank_images, "size": config.bank_size, "seed": config.bank_seed}
+    common |= {name: getattr(config, name) for name in ("patch", "threshold", *NOISE, "lacunarity")}
+    return FreshLesions(**common) if config.lesions == "fresh" else LesionBank.generate(config.bank_count, **common)
 
 
 def _normals(store: SliceStore, split: str, skip_bad_masks: bool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The run folder: its lock, its ``config.json``, and the check that a resumed run is the same run."""
+"""The run folder: its lock, the records of what the run is, and the check that a resumed run is the same run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ import torch
 
 from .._version import __version__
 from ..errors import CheckpointError, ConfigError
-from ..files import storage_error, write_json
+from ..files import storage_error, write_json, write_text
+from ..machine import gpu_driver, gpus, processor, usable_cpus
+from ..yaml_text import yaml_value
 from .checkpoint import find_checkpoint
 from .config import TrainConfig
+from .seen import SEEN_FILE, SeenSlices, to_json
 
 CONFIG_FILE = "config.json"
+SETTINGS_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"
 FORMAT_VERSION = 1
 
@@ -29,7 +34,7 @@ FORMAT_VERSION = 1
 # batch size and number of devices by their product.
 FREE = frozenset(
     {
-        *("store", "run", "resume", "init", "bank"),
+        *("store", "run", "resume", "init", "bank", "recipe", "allow_overlap"),
         *("epochs", "max_steps", "early_stop"),
         *("accelerator", "batch_size", "devices", "num_nodes", "num_workers", "threads"),
         *("checkpoint_every", "checkpoint_seconds", "log_every", "tensorboard", "progress"),
@@ -85,9 +90,16 @@ def locked(run: Path) -> Iterator[None]:
 
 
 def write_record(config: TrainConfig, kind: str, facts: Mapping[str, Any], *, step: int) -> None:
-    """Write ``config.json``: the configuration, what the data were, versions, machine, git commit, and each start."""
+    """Write what the run is, in three files of its folder.
+
+    ``config.json``: the configuration, what the data were, versions, machine, git commit, and each start;
+    ``config.yaml``: the settings alone, for ``--config``; ``training_slices.json``: ``facts["training_slices"]``,
+    hashes of the slices that it learns from.
+    """
     path = Path(config.run) / CONFIG_FILE
-    starts = read_record(Path(config.run))["starts"] if path.exists() else []
+    before = read_record(Path(config.run)) if path.exists() else {}
+    starts = before.get("starts", [])
+    recipe = before.get("recipe") or getattr(config, "recipe", "") or None
     commit = git_commit()
     starts.append(
         {
@@ -96,22 +108,58 @@ def write_record(config: TrainConfig, kind: str, facts: Mapping[str, Any], *, st
             "plr_fast": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+            "machine": machine(),
             "threads": torch.get_num_threads(),
             "git_commit": commit,
         }
     )
+    facts = dict(facts)
+    seen: SeenSlices | None = facts.pop("training_slices", None)
     record = {
         "format_version": FORMAT_VERSION,
         "kind": kind,
         "plr_fast": __version__,
         "torch": torch.__version__,
         "git_commit": commit,
+        "recipe": recipe,
         "config": config.to_json(),
         **facts,
         "starts": starts,
     }
     write_json(path, record)
+    write_text(Path(config.run) / SETTINGS_FILE, settings_yaml(config, kind, recipe))
+    if seen is not None:
+        write_json(Path(config.run) / SEEN_FILE, to_json(seen))
+
+
+def machine() -> dict[str, Any]:
+    """CPU, GPUs and their driver, as JSON allows it; nothing that names a person or a host."""
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": processor(),
+        "cpus_usable": usable_cpus(),
+        "gpus": gpus(),
+        "gpu_driver": gpu_driver(),
+    }
+
+
+def settings_yaml(config: TrainConfig, kind: str, recipe: str | None) -> str:
+    """The settings of a run as a config file: ``plr-fast KIND --config FILE --run NEW`` does the run again."""
+    begun = f", begun with {recipe}" if recipe else ""
+    rows = [
+        f"# Settings of a run by plr_fast {__version__}{begun}.",
+        f"# The same again: plr-fast {kind} --config THIS_FILE --run NEW_FOLDER",
+        f"{kind}:",
+    ]
+    for name, value in config.to_json().items():
+        if name in ("run", "resume", "recipe"):
+            continue
+        if name in ("store", "bank") and value is not None:
+            value = str(Path(value).resolve())
+        if name == "init" and Path(value).exists():
+            value = str(Path(value).resolve())
+        rows.append(f"  {name}: {yaml_value(value)}")
+    return "\n".join(rows) + "\n"
 
 
 def read_record(run: str | os.PathLike[str]) -> dict[str, Any]:
@@ -147,7 +195,10 @@ def check_same_run(config: TrainConfig, kind: str, facts: Mapping[str, Any]) -> 
     record = read_record(run)
     if record.get("kind") != kind:
         raise CheckpointError(f"{run} holds a {record.get('kind')} run, not a {kind} run; choose another folder")
-    theirs, ours = record["config"], config.to_json()
+    ours = config.to_json()
+    # A run of an earlier version did not know every setting: it had what is the default now.
+    known = {field.name: field.default for field in fields(config) if field.default is not MISSING}
+    theirs = {**json.loads(json.dumps(known, default=str)), **record["config"]}
     differences = [
         f"{name} was {theirs.get(name)!r}, now {value!r}"
         for name, value in ours.items()

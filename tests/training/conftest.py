@@ -54,7 +54,13 @@ COMMON: dict[str, Any] = {
 
 
 def small_pretraining(store: Path, run: Path, **changes: Any) -> PretrainConfig:
-    small = {"bank_count": 50, "bank_images": 2, "patch": (3, 6), "count": (2, 5), "batch_size": 4}
+    small: dict[str, Any] = {"batch_size": 4}
+    if changes.get("corruption", "perlin") == "perlin" and changes.get("lesions") != "clouds":
+        small |= {"bank_images": 2, "patch": (3, 6), "count": (2, 5)}
+        if changes.get("lesions") != "fresh":
+            small["bank_count"] = 50
+    if "bank" in changes:
+        small = {"batch_size": 4, "count": (2, 5)}
     return PretrainConfig(**{**COMMON, **small, "store": store, "run": run, **changes})
 
 

@@ -1,4 +1,4 @@
-"""Configurations: bad values are named before any work; the paper's values are at hand."""
+"""Configurations: bad values, and options without effect, are named before any work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plr_fast.errors import ConfigError
-from plr_fast.training import PAPER_FINETUNE, PAPER_PRETRAIN, FinetuneConfig, PretrainConfig
+from plr_fast.training import FinetuneConfig, PretrainConfig
 
 PATHS: dict[str, Any] = {"store": Path("store"), "run": Path("run")}
 
@@ -67,6 +67,18 @@ def test_bad_values_are_named(kind: Any, changes: dict[str, Any]) -> None:
         {"lesions": "fresh", "bank": Path("bank.npz")},
         {"bank_count": 0},
         {"bank_images": 0},
+        {"bank_size": 0},
+        {"patch": (5, 25), "bank_size": 20},
+        {"threshold": 255},
+        {"cells": 0.0},
+        {"cells": (8.0, 2.0)},
+        {"octaves": (0, 3)},
+        {"persistence": -1.0},
+        {"lacunarity": 0.5},
+        {"windows": 0, "corruption": "gaussian"},
+        {"lesions": "fresh", "cells": (2.0, 4.0)},
+        {"lesions": "clouds", "blend": "replace"},
+        {"cloud_threshold": (190, 150)},
         {"samples_per_epoch": 0},
         {"validation_seed": 0},  # the training's
     ],
@@ -89,6 +101,8 @@ def test_bad_pretraining_values_are_named(changes: dict[str, Any]) -> None:
         {"shear": (-2.0, 0.0)},
         {"class_weight": "heavy"},
         {"best_by": "luck"},
+        {"plateau_by": "auroc"},
+        {"fraction_by": "patients"},
     ],
 )
 def test_bad_finetuning_values_are_named(changes: dict[str, Any]) -> None:
@@ -108,15 +122,54 @@ def test_momentum_is_for_sgd() -> None:
     PretrainConfig(**PATHS, optimizer="sgd", momentum=0.9).check()
 
 
-def test_the_papers_values_make_valid_configurations() -> None:
-    pretrain = PretrainConfig(**PATHS, **PAPER_PRETRAIN)
-    pretrain.check()
-    assert (pretrain.optimizer, pretrain.lr, pretrain.momentum, pretrain.batch_size) == ("sgd", 1e-3, 0.0, 4)
-    assert pretrain.norm == "none"
-    finetune = FinetuneConfig(**PATHS, **PAPER_FINETUNE)
-    finetune.check()
-    assert (finetune.optimizer, finetune.lr, finetune.rho, finetune.eps) == ("adadelta", 0.1, 0.95, 1e-7)
-    assert (finetune.batch_size, finetune.hidden, finetune.zoom) == (16, 512, (0.8, 1.2))
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"alpha": 0.5}, "alpha"),  # with blend=replace
+        ({"alpha": (0.3, 0.7), "blend": "max"}, "alpha"),
+        ({"feather": 2}, "feather"),
+        ({"feather": 2, "blend": "alpha", "shape": "cloud"}, "feather"),
+        ({"corruption": "gaussian", "shape": "ellipse"}, "shape"),
+        ({"corruption": "shuffle", "patch": (2, 5)}, "patch"),
+        ({"corruption": "shuffle", "bank": Path("bank.npz")}, "bank"),
+        ({"windows": 5}, "windows"),
+        ({"lesions": "fresh", "bank_count": 10}, "bank_count"),
+        ({"bank": Path("bank.npz"), "bank_seed": 1}, "bank_seed"),
+        ({"bank": Path("bank.npz"), "threshold": 100}, "threshold"),
+        ({"cloud_softness": 3}, "cloud_softness"),
+        ({"lesions": "clouds", "blend": "alpha", "count": (1, 2)}, "count"),
+        ({"rho": 0.9}, "rho"),
+        ({"eps": 1e-3}, "eps"),
+    ],
+    ids=str,
+)
+def test_options_without_effect_are_refused(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{named}=.* no effect"):
+        PretrainConfig(**PATHS, **changes).check()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"blend": "alpha", "alpha": (0.3, 0.7), "feather": 2},
+        {"blend": "add", "alpha": 0.5, "shape": "cloud"},
+        {"shape": "ellipse", "feather": 3},  # what an ellipse covers depends on its edge, also with replace
+        {"corruption": "gaussian", "windows": 500},
+        {"lesions": "fresh", "patch": (2, 5), "threshold": 150, "cells": 8.0},
+        {"lesions": "clouds", "blend": "add", "alpha": 0.5, "cloud_threshold": (100, 120), "cells": 6.0},
+        {"cells": (2.0, 8.0), "octaves": (3, 5), "persistence": (0.3, 0.7)},
+        {"bank": Path("bank.npz"), "count": (1, 9)},
+        {"optimizer": "adadelta", "rho": 0.9, "eps": 1e-3},
+    ],
+    ids=str,
+)
+def test_options_with_effect_are_taken(changes: dict[str, Any]) -> None:
+    PretrainConfig(**PATHS, **changes).check()
+
+
+def test_finetuning_refuses_settings_of_another_optimiser() -> None:
+    with pytest.raises(ConfigError, match="rho=0.9 would have no effect: it is for optimizer=adadelta, not for adam"):
+        FinetuneConfig(**PATHS, optimizer="adam", rho=0.9).check()
 
 
 def test_json_form_is_plain() -> None:

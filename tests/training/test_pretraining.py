@@ -121,12 +121,34 @@ def test_kinds_of_lesions(pretrain_config: Make, fetched: Any, changes: dict[str
 
 
 def test_paper_settings_run(pretrain_config: Make) -> None:
-    from plr_fast.training import PAPER_PRETRAIN
+    from plr_fast.recipes import load_config
 
-    config = pretrain_config(**{**PAPER_PRETRAIN, "samples_per_epoch": 8}, epochs=1)
+    small = pretrain_config(samples_per_epoch=8, epochs=1)
+    names = ("samples_per_epoch", "epochs", "widths", "accelerator", "tensorboard", "progress", "threads", "bank_count")
+    names += ("bank_images", "patch")
+    changes = {name: getattr(small, name) for name in names}
+    config = load_config("sars-cov-2").pretrain(store=small.store, run=small.run, **changes)
     pretrain(config)
     numbers = load_checkpoint(config.run / "checkpoints/last").state["optimizer"]["param_groups"][0]
     assert (numbers["lr"], numbers["momentum"]) == (1e-3, 0.0)
+
+
+def test_reads_normal_training_slices_only(pretrain_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fetched while it trains: normal slices of the training split, and of the validation split to validate."""
+    fetched: dict[int, set[int]] = {}
+    fetch = PseudoLesionDataset._slices
+
+    def watched(self: PseudoLesionDataset, chosen: np.ndarray) -> Any:
+        fetched.setdefault(self.seed, set()).update(chosen.tolist())
+        return fetch(self, chosen)
+
+    monkeypatch.setattr(PseudoLesionDataset, "_slices", watched)
+    config = pretrain_config(epochs=2)
+    pretrain(config)
+    store = SliceStore.open(config.store)
+    assert fetched[config.seed] == set(store.select("train", 0).tolist())
+    assert fetched[config.validation_seed] == set(store.select("val", 0).tolist())
+    assert len(fetched) == 2
 
 
 def test_samples_per_epoch_and_max_steps(pretrain_config: Make) -> None:
@@ -154,7 +176,7 @@ def test_run_folder_holds_what_was_promised(pretrain_config: Make) -> None:
     assert any((config.run / "logs").iterdir())
     assert sorted(path.name for path in (config.run / "checkpoints").iterdir()) == ["best", "last"]
     suffixes = {path.suffix for path in config.run.rglob("*") if path.is_file() and path.parent.name != "logs"}
-    assert suffixes <= {".json", ".csv", ".safetensors", ""}
+    assert suffixes <= {".json", ".yaml", ".csv", ".safetensors", ""}
 
 
 def test_the_learning_rate_follows_the_plateau_and_early_stop_ends(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ...errors import ConfigError
 from .base import OptimizerName, TrainConfig
+from .idle import idle_optimizer_options, refuse_idle
+
+NOISE = ("cells", "octaves", "persistence")
+PASTE = ("lesions", "bank", "count", "blend", "alpha", "feather", "shape", "inside")
+BANK = ("bank_count", "bank_images", "bank_seed", "bank_size", "patch", "threshold", *NOISE, "lacunarity")
+CLOUDS = ("cloud_combine", "cloud_threshold", "cloud_softness", "cloud_texture")
 
 
 @dataclass(frozen=True)
@@ -25,17 +32,18 @@ class PretrainConfig(TrainConfig):
     """Fewest and most pseudo lesions in a slice; 30 was best in the paper."""
     blend: Literal["replace", "max", "alpha", "add"] = "replace"
     """How a lesion joins the lung; the paper's is replace."""
-    alpha: float = 1.0
-    """Opacity of the lesions with blend=alpha or add."""
+    alpha: float | tuple[float, float] = 1.0
+    """Opacity of the lesions with blend=alpha or add, or a range to draw each lesion's from."""
     feather: int = 0
     """Width in pixels of the lesions' soft edge with blend=alpha or add."""
     shape: Literal["rectangle", "ellipse", "cloud"] = "rectangle"
     """Outline of a lesion; the paper's is a rectangle. Clouds are soft all over."""
     inside: Literal["centre", "patch"] = "centre"
     """What of a lesion must lie in the lung: its centre (the rest is cut off at the edge), or the whole patch."""
-    lesions: Literal["bank", "fresh"] = "bank"
-    """Where lesions come from: a bank with a fixed number of patches, the paper's way; or fresh, made anew from noise
-    for every sample, by the same rule (`bank_images`, `bank_seed` and `patch` apply)."""
+    lesions: Literal["bank", "fresh", "clouds"] = "bank"
+    """Where lesions come from: a bank with a fixed number of patches, the paper's way; fresh, made anew from noise for
+    every sample, by the same rule (`bank_images`, `bank_seed` and `patch` apply); or clouds, outlined by noise over
+    the whole slice (with blend alpha or add)."""
     bank: Path | None = None
     """Lesion bank (a .npz file of `plr-fast generate`); without it one is made from the next settings."""
     bank_count: int = 5000
@@ -55,6 +63,32 @@ class PretrainConfig(TrainConfig):
     """Leave out slices whose lung mask was found implausible."""
     validation_seed: int = 1_000_003
     """Seed of the validation slices' corruption, which is the same in each epoch and in each run."""
+    windows: int | None = None
+    """gaussian, shuffle: spoil so many random windows instead of the whole slice. The paper speaks of 100 patches that
+    are shuffled (the whole slice, in 10 x 10 blocks) and elsewhere of "1000 LPS and 500 GB operations"."""
+    bank_size: int = 512
+    """Height and width of the noise images in pixels; the paper's."""
+    threshold: int = 180
+    """Patches have a mean grey above this; the paper's."""
+    cells: float | tuple[float, float] = 4.0
+    """Lattice cells across a noise image in the first octave, or a range to draw each image's from (bank only). The
+    paper shows "different frequencies and amplitudes" without numbers."""
+    octaves: int | tuple[int, int] = 4
+    """Octaves of the noise, or a range to draw each image's from (bank only). Not stated in the paper."""
+    persistence: float | tuple[float, float] = 0.5
+    """Amplitude of each octave relative to the one before, or a range (bank only). Not stated in the paper."""
+    lacunarity: float = 2.0
+    """Cells of each octave relative to the one before. Not stated in the paper."""
+    cloud_combine: Literal["single", "union", "intersection", "any"] = "single"
+    """lesions=clouds: one noise image makes the outline, either of two, both, or one of the three at random."""
+    cloud_threshold: tuple[int, int] = (150, 190)
+    """lesions=clouds: noise above this is lesion; a range to draw each slice's from. The lower, the larger."""
+    cloud_softness: int = 32
+    """lesions=clouds: grey levels of noise over which a lesion fades in."""
+    cloud_texture: tuple[int, int] = (110, 210)
+    """lesions=clouds: darkest and brightest grey of a lesion."""
+    recipe: str = ""
+    """For the run's record: which named config or file these settings began with. --config fills it in."""
 
     def check(self) -> None:
         super().check()
@@ -62,17 +96,74 @@ class PretrainConfig(TrainConfig):
         self._choice("blend", ("replace", "max", "alpha", "add"))
         self._choice("shape", ("rectangle", "ellipse", "cloud"))
         self._choice("inside", ("centre", "patch"))
-        self._choice("lesions", ("bank", "fresh"))
-        if self.lesions == "fresh" and self.bank is not None:
-            raise ConfigError("lesions=fresh makes its own lesions: leave bank out, or choose lesions=bank")
+        self._choice("lesions", ("bank", "fresh", "clouds"))
+        self._choice("cloud_combine", ("single", "union", "intersection", "any"))
+        if self.corruption == "perlin" and self.lesions != "bank" and self.bank is not None:
+            raise ConfigError(f"lesions={self.lesions} makes its own lesions: leave bank out, or choose lesions=bank")
+        if self.corruption == "perlin" and self.lesions == "clouds" and self.blend not in ("alpha", "add"):
+            raise ConfigError(f"lesions=clouds are blended: choose blend=alpha or add, not {self.blend}")
         self._range("count", 0, 1_000_000)
-        self._range("patch", 1, 512)
-        self._require("alpha", 0.0 <= self.alpha <= 1.0, "between 0 and 1")
+        self._range("patch", 1, 2048)
+        self._number_or_range("alpha", 0.0, 1.0)
+        self._number_or_range("cells", 1e-3, 32_768.0)
+        self._number_or_range("octaves", 1, 24)
+        self._number_or_range("persistence", 0.0, 16.0)
+        self._require("lacunarity", 1.0 <= self.lacunarity <= 64.0, "between 1 and 64")
+        self._require("threshold", 0 <= self.threshold <= 254, "between 0 and 254")
+        self._require("bank_size", 1 <= self.bank_size <= 32_768, "between 1 and 32768")
+        if self.patch[1] > self.bank_size:
+            raise ConfigError(f"patch must fit into noise images of bank_size {self.bank_size}, not be {self.patch}")
         for name in ("feather", "bank_seed", "validation_seed"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("bank_count", "bank_images"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        samples = self.samples_per_epoch
-        self._require("samples_per_epoch", samples is None or samples >= 1, "at least 1, or left out")
+        for name in ("samples_per_epoch", "windows"):
+            self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or left out")
+        self._range("cloud_threshold", 0, 254)
+        self._range("cloud_texture", 0, 255)
+        self._require("cloud_softness", 0 <= self.cloud_softness <= 255, "between 0 and 255")
+        if self.lesions != "bank" and any(isinstance(getattr(self, name), tuple) for name in NOISE):
+            raise ConfigError(
+                f"lesions={self.lesions} has one noise for all images: give single numbers for cells, octaves and "
+                "persistence, or choose lesions=bank"
+            )
         if self.validation_seed == self.seed:
             raise ConfigError(f"validation_seed and seed are both {self.seed}: validation would repeat the training's")
+        refuse_idle(self)
+
+    def idle_options(self) -> dict[str, str]:
+        """Fields that change nothing beside the others, and why."""
+        idle = idle_optimizer_options(self)
+        if self.corruption != "perlin":
+            return idle | dict.fromkeys(PASTE + BANK + CLOUDS, f"corruption={self.corruption} pastes no lesions")
+        idle["windows"] = "it is for corruption=gaussian and shuffle"
+        if self.lesions == "clouds":
+            patches = ("count", "feather", "shape", "inside", "bank_count", "bank_images", "bank_seed", "bank_size")
+            return idle | dict.fromkeys((*patches, "patch", "threshold"), "lesions=clouds are not made of patches")
+        idle |= dict.fromkeys(CLOUDS, "it is for lesions=clouds")
+        if self.blend not in ("alpha", "add"):
+            idle["alpha"] = f"blend={self.blend} knows no opacity; choose blend=alpha or add"
+            if self.shape == "rectangle":
+                idle["feather"] = f"blend={self.blend} has no soft edges; choose blend=alpha or add"
+        if self.shape == "cloud":
+            idle["feather"] = "clouds are soft all over"
+        if self.lesions == "fresh":
+            idle["bank_count"] = "lesions=fresh makes patches without end"
+        if self.bank is not None:
+            idle |= dict.fromkeys(BANK, f"the bank {self.bank} is made already")
+        return idle
+
+    def _number_or_range(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if isinstance(value, tuple):
+            self._range(name, low, high)
+        else:
+            self._require(name, low <= value <= high, f"between {low:g} and {high:g}, or a range within")
+
+
+def cloud_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of :func:`plr_fast.paste_clouds` of a run with lesions=clouds; ``settings`` as ``to_json`` gives them,
+    of this version."""
+    names = (*NOISE, "lacunarity", "blend", "alpha")
+    chosen = {name: settings[name] for name in names} | {name.removeprefix("cloud_"): settings[name] for name in CLOUDS}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}

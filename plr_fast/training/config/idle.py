@@ -1,0 +1,33 @@
+"""Options that change nothing beside the others: refused, because whoever gives one believes in its effect."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from ...errors import ConfigError
+
+if TYPE_CHECKING:
+    from .base import TrainConfig
+    from .finetune import FinetuneConfig
+    from .pretrain import PretrainConfig
+
+
+def idle_optimizer_options(config: TrainConfig) -> dict[str, str]:
+    """Settings of other optimisers than the one in use, and why they are idle."""
+    if config.optimizer == "adadelta":
+        return {}
+    return dict.fromkeys(("rho", "eps"), f"it is for optimizer=adadelta, not for {config.optimizer}")
+
+
+def refuse_idle(config: PretrainConfig | FinetuneConfig) -> None:
+    """Refuse fields that were changed from their defaults and have no effect.
+
+    Raises:
+        ConfigError: names the first such field and says why it has none.
+    """
+    idle = config.idle_options()
+    for field in fields(config):
+        if field.name in idle and getattr(config, field.name) != field.default:
+            value = getattr(config, field.name)
+            raise ConfigError(f"{field.name}={value!r} would have no effect: {idle[field.name]}. Leave it out")
