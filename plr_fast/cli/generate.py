@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
 
-from .. import __version__
-from ..console import progress_bar
+from ..console import console, progress_bar
 from ..errors import ConfigError
-from ..files import require_space, write_json
+from ..files import require_space
 from ..ops import LesionBank, gaussian_blur, local_shuffle, paste_lesions, perlin_noise
 from .options import read
+from .output_folder import OutputFolder
 from .pictures import Grey, captioned, comparison, contact_sheet, write_png
 
 SHEET_PICTURES = 16
@@ -58,7 +58,9 @@ class GenerateNoise:
     grey: Literal["fixed", "minmax"] = "minmax"
     """fixed: -1..1 to black..white; minmax: each picture's own extremes."""
     seed: int = 0
-    """Seed."""
+    """Seed, 0..2^64-1."""
+    overwrite: bool = False
+    """Replace what an earlier generate left in the folder."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class GeneratePatches:
     patch: tuple[int, int] = (5, 25)
     """Smallest and largest side of a patch in pixels."""
     seed: int = 0
-    """Seed."""
+    """Seed, 0..2^64-1."""
+    overwrite: bool = False
+    """Replace what an earlier generate left in the folder."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ class GenerateLesions:
     size: int = 256
     """Height and width of the phantom's slices."""
     seed: int = 0
-    """Seed."""
+    """Seed, 0..2^64-1."""
+    overwrite: bool = False
+    """Replace what an earlier generate left in the folder."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,9 @@ class GenerateSheets:
     size: int = 256
     """Height and width of the phantom's slices, and of the noise."""
     seed: int = 0
-    """Seed."""
+    """Seed, 0..2^64-1."""
+    overwrite: bool = False
+    """Replace what an earlier generate left in the folder."""
 
 
 Noise = Annotated[GenerateNoise, tyro.conf.subcommand("noise")]
@@ -171,24 +179,59 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(f"{name} must be at least 1, not {getattr(config, name)}")
     if isinstance(config, (GenerateLesions, GenerateSheets)) and not 0 <= config.lesions[0] <= config.lesions[1]:
         raise ConfigError(f"lesions must be FEWEST MOST with 0 <= FEWEST <= MOST, not {config.lesions}")
-    if config.out.exists() and not config.out.is_dir():
-        raise ConfigError(f"out is a file: {config.out}; choose a folder")
-    written = make(config)
-    settings = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
-    write_json(config.out / "settings.json", {"plr_fast": __version__, "what": type(config).__name__, **settings})
+    if not 0 <= config.seed < 2**64:
+        raise ConfigError(f"seed must lie in 0..2^64-1, not {config.seed}")
+    if isinstance(config, GenerateLesions):
+        refuse_idle_options(config)
+    folder = OutputFolder(config.out, config.overwrite)
+    try:
+        written = make(config, folder)
+    except BaseException:
+        folder.leave_unfinished()
+        raise
+    folder.finish(type(config).__name__, asdict(config))
     sys.stdout.write(f"{config.out}: {written}\n")
     return 0
 
 
-def make(config: Config) -> str:
+def refuse_idle_options(config: GenerateLesions) -> None:
+    """Refuse options that change nothing beside the others: whoever gives one believes in its effect.
+
+    Raises:
+        ConfigError: names the first of them, and why.
+    """
+    idle: dict[str, str] = {}
+    if config.blend not in ("alpha", "add"):
+        idle["alpha"] = f"--blend {config.blend} knows no opacity; choose --blend alpha or add"
+        if config.shape == "rectangle":
+            idle["feather"] = f"--blend {config.blend} has no soft edges; choose --blend alpha or add"
+    if config.shape == "cloud":
+        idle["feather"] = "clouds are soft all over"
+    if config.bank is not None:
+        idle |= dict.fromkeys(("noise", "patch", "threshold"), f"the bank {config.bank} is made already")
+    if config.corruption != "perlin":
+        names = ("bank", "noise", "patch", "threshold", "lesions", "blend", "alpha", "feather", "shape", "inside")
+        idle = dict.fromkeys(names, f"--corruption {config.corruption} pastes no lesions")
+    if config.store is None:
+        idle["split"] = "the phantom has none"
+    else:
+        idle["size"] = "a slice store has its own"
+    for field in fields(config):
+        default = NoiseSettings() if field.name == "noise" else field.default
+        if field.name in idle and getattr(config, field.name) != default:
+            option = "noise (--cells, --octaves, --persistence, --lacunarity)" if field.name == "noise" else field.name
+            raise ConfigError(f"{option} would have no effect: {idle[field.name]}. Leave it out")
+
+
+def make(config: Config, folder: OutputFolder) -> str:
     if isinstance(config, GenerateNoise):
-        return noise(config)
+        return noise(config, folder)
     if isinstance(config, GeneratePatches):
-        return patches(config)
-    return sheets(config) if isinstance(config, GenerateSheets) else lesions(config)
+        return patches(config, folder)
+    return sheets(config, folder) if isinstance(config, GenerateSheets) else lesions(config, folder)
 
 
-def noise(config: GenerateNoise) -> str:
+def noise(config: GenerateNoise, folder: OutputFolder) -> str:
     require_space(config.out, config.count * config.size**2, f"writing {config.count} pictures")
     rows: list[list[Grey]] = []
     with progress_bar() as progress:
@@ -200,25 +243,25 @@ def noise(config: GenerateNoise) -> str:
                 dtype="uint8", grey=config.grey, **asdict(config.noise),
             ).numpy()  # fmt: skip
             for sample, picture in zip(ids, pictures, strict=True):
-                write_png(config.out / f"noise_{sample:06d}.png", picture)
+                write_png(folder.path(f"noise_{sample:06d}.png"), picture)
                 progress.advance(task)
             if first == 0:
                 rows = [list(pictures[i : i + 4]) for i in range(0, min(len(pictures), SHEET_PICTURES), 4)]
-    write_png(config.out / "overview.png", contact_sheet(rows))
+    write_png(folder.path("overview.png"), contact_sheet(rows))
     return f"{config.count} noise pictures and overview.png"
 
 
-def patches(config: GeneratePatches) -> str:
+def patches(config: GeneratePatches, folder: OutputFolder) -> str:
     bank = LesionBank.generate(
         config.count, config.images, config.size, config.threshold, config.patch, seed=config.seed,
         **asdict(config.noise),
     )  # fmt: skip
-    bank.save(config.out / "bank.npz")
-    bank.contact_sheet(config.out / "overview.png")
+    bank.save(folder.path("bank.npz"))
+    bank.contact_sheet(folder.path("overview.png"))
     return f"bank.npz with {len(bank)} patches and overview.png"
 
 
-def lesions(config: GenerateLesions) -> str:
+def lesions(config: GenerateLesions, folder: OutputFolder) -> str:
     slices, masks, names = normal_slices(config)
     bank = None
     if config.corruption == "perlin":
@@ -231,26 +274,26 @@ def lesions(config: GenerateLesions) -> str:
     with progress_bar() as progress:
         task = progress.add_task("pseudo lesions", total=len(slices), note="")
         for name, original, picture in zip(names, slices, pseudo, strict=True):
-            write_png(config.out / f"{name}_original.png", original)
-            write_png(config.out / f"{name}_{config.corruption}.png", picture)
+            write_png(folder.path(f"{name}_original.png"), original)
+            write_png(folder.path(f"{name}_{config.corruption}.png"), picture)
             progress.advance(task)
     rows = [
         (name, comparison(original[None], picture[None]))
         for name, original, picture in zip(names[:SHEET_ROWS], slices, pseudo, strict=False)
     ]
-    write_png(config.out / "overview.png", captioned(rows))
+    write_png(folder.path("overview.png"), captioned(rows))
     note = f"; {unchanged} have no lung mask and are unchanged" if unchanged else ""
     return f"{len(slices)} pairs (original, {config.corruption}) and overview.png{note}"
 
 
-def sheets(config: GenerateSheets) -> str:
+def sheets(config: GenerateSheets, folder: OutputFolder) -> str:
     slices, masks, names = normal_slices(config)
     bank = bank_of(config)
-    bank.contact_sheet(config.out / "patches.png")
+    bank.contact_sheet(folder.path("patches.png"))
     pictures = perlin_noise(
         (8, config.size, config.size), seed=config.seed, dtype="uint8", grey="minmax", **asdict(config.noise)
     ).numpy()
-    write_png(config.out / "noise.png", contact_sheet([list(pictures[:4]), list(pictures[4:])]))
+    write_png(folder.path("noise.png"), contact_sheet([list(pictures[:4]), list(pictures[4:])]))
     soft = {"alpha": config.alpha, "feather": config.feather}
     low, high = config.alpha
     opacity = f"opacity {low:g}" if low == high else f"opacity {low:g} to {high:g}"
@@ -269,7 +312,7 @@ def sheets(config: GenerateSheets) -> str:
         )
         rows.append((caption, comparison(slices, pseudo)))
         unchanged = max(unchanged, empty)
-    write_png(config.out / "corruptions.png", captioned(rows))
+    write_png(folder.path("corruptions.png"), captioned(rows))
     note = f"; {unchanged} have no lung mask, without lesions" if unchanged else ""
     return f"noise.png, patches.png and corruptions.png with {', '.join(names)}{note}"
 
@@ -305,7 +348,14 @@ def normal_slices(config: GenerateLesions | GenerateSheets) -> tuple[Grey, np.nd
     from ..data.store import SliceStore
 
     store = SliceStore.open(config.store)
-    chosen = store.select(config.split, 0)[: config.count]
-    if not len(chosen):
+    found = store.select(config.split, 0)
+    if not len(found):
         raise ConfigError(f"{config.store} has no normal slices in its {config.split} split: choose another --split")
+    chosen = found[: config.count]
+    if len(chosen) < config.count:
+        console.print(
+            f"only {len(found)} of the {config.count} slices asked for: {config.store} has no more normal ones in its "
+            f"{config.split} split",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     return np.array(store.slices[chosen]), np.array(store.masks[chosen]), [f"slice_{i:06d}" for i in chosen]

@@ -15,6 +15,10 @@ def print_results(result: EvaluationResult) -> None:
     console = Console()
     if result.metrics:
         console.print(classifier_table(result))
+    for name, threshold in result.thresholds.items():
+        if threshold.rule is not None:
+            text = f"threshold of {name}: {threshold}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
     if result.restorations:
         console.print(restorer_table(result))
     for warning in result.warnings:

@@ -198,7 +198,7 @@ def compare_classifiers(
     points: Mapping[str, Mapping[str, MetricValue]],
     bootstrap: GroupBootstrap,
     *,
-    threshold: float = 0.5,
+    thresholds: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Intervals and paired differences of all metrics for classifiers judged on the same slices.
 
@@ -207,13 +207,14 @@ def compare_classifiers(
         scores: classifier -> float (N,) in [0, 1], for the same slices in the same order.
         points: classifier -> what :func:`~plr_fast.evaluation.metrics.binary_metrics` gave.
         bootstrap: made from the same slices' groups and labels.
-        threshold: as for ``points``.
+        thresholds: classifier -> as for ``points``; by default 0.5 for all.
     """
     names = list(scores)
+    limits = dict.fromkeys(names, 0.5) | dict(thresholds or {})
 
     def statistic(weights: FloatArray) -> FloatArray:
         return np.stack(
-            [weighted_metrics(labels, scores[name], weights, threshold=threshold) for name in names], axis=1
+            [weighted_metrics(labels, scores[name], weights, threshold=limits[name]) for name in names], axis=1
         )
 
     if not names:

@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from .bootstrap import Comparison
 from .metrics import Confusion, MetricValue
 from .restoration import RestorationResult
+from .thresholds import RULES, Threshold, ThresholdRule
 
 # Fewer resamples than this leave the ends of a 95 % interval to a handful of draws.
 MIN_RESAMPLES = 100
@@ -30,8 +31,10 @@ class EvaluateConfig:
     """Run folders of pretrained restorers (U-Nets)."""
     split: Literal["train", "val", "test"] = "test"
     """Which split to evaluate on."""
-    threshold: float = 0.5
-    """A slice is called positive when its score (a probability) is at least this."""
+    threshold: float | ThresholdRule = 0.5
+    """A slice is called positive when its score (a probability) is at least this. Or a rule that chooses it for each
+    classifier on the validation split: the greatest balanced accuracy (youden: sensitivity + specificity), accuracy,
+    or F1 score. It is never chosen on the split that is evaluated."""
     bootstrap: int = 2000
     """Resamples for the 95 % intervals; 0 leaves intervals out."""
     seed: int = 0
@@ -73,7 +76,15 @@ class EvaluateConfig:
             )
         if self.bootstrap > MAX_RESAMPLES:
             raise ConfigError(f"bootstrap must be at most {MAX_RESAMPLES:,}, not {self.bootstrap:,}; 2000 is usual")
-        if not 0 < self.threshold < 1:
+        if isinstance(self.threshold, str):
+            if self.threshold not in RULES:
+                raise ConfigError(f"threshold must be a number or one of {', '.join(RULES)}, not {self.threshold!r}")
+            if self.split == "val":
+                raise ConfigError(
+                    f"threshold={self.threshold} is chosen on the validation split, which cannot be evaluated with it; "
+                    "give a number, or another split"
+                )
+        elif not 0 < self.threshold < 1:
             raise ConfigError(f"threshold must lie between 0 and 1, not {self.threshold}")
         if self.split not in ("train", "val", "test"):
             raise ConfigError(f"split must be train, val or test, not {self.split!r}")
@@ -106,6 +117,7 @@ class EvaluationResult:
         report: path of ``report.html``.
         metrics: classifier -> metric -> value on the whole split.
         confusions: classifier -> counts.
+        thresholds: classifier -> the score from which on a slice is called positive, and how it was chosen.
         comparison: intervals of each classifier and paired differences.
         restorations: one for each restorer and test set.
         figures: paths of all PNG files.
@@ -117,6 +129,7 @@ class EvaluationResult:
     report: Path
     metrics: dict[str, dict[str, MetricValue]]
     confusions: dict[str, Confusion]
+    thresholds: dict[str, Threshold]
     comparison: Comparison
     restorations: list[RestorationResult] = field(repr=False)
     figures: list[Path]

@@ -69,7 +69,7 @@ def draw_performance(
     confusions: Mapping[str, Confusion],
     bootstrap: GroupBootstrap,
     class_names: tuple[str, str],
-    threshold: float,
+    thresholds: Mapping[str, float],
 ) -> None:
     """Intervals, differences, confusion matrices, ROC and precision-recall curves."""
     negative, positive = class_names
@@ -101,7 +101,7 @@ def draw_performance(
     for name, counts in confusions.items():
         album.add(
             f"confusion-{name}",
-            confusion_figure(name, counts, class_names, threshold),
+            confusion_figure(name, counts, class_names, thresholds[name]),
             section="confusion",
             title=name,
             caption="Slices by true and called class; per cent of the true class.",
@@ -112,11 +112,11 @@ def draw_performance(
         )
     if len(np.unique(labels)) < 2:
         return
-    marker = f"The marker on each curve is the threshold {threshold:g}."
+    marker = f"The marker on each curve is the threshold: {_listed(thresholds)}."
     auroc = {name: comparison.intervals[name]["auroc"] for name in names}
     album.add(
         "roc",
-        roc_figure(labels, scores, auroc, threshold),
+        roc_figure(labels, scores, auroc, thresholds),
         section="curves",
         title="ROC curves",
         caption=f"In brackets the {percent} interval of the area. {marker}",
@@ -126,13 +126,20 @@ def draw_performance(
     average = {name: comparison.intervals[name]["average_precision"] for name in names}
     album.add(
         "precision-recall",
-        precision_recall_figure(labels, scores, average, threshold),
+        precision_recall_figure(labels, scores, average, thresholds),
         section="curves",
         title="Precision-recall curves",
         caption=f"In brackets the {percent} interval of the average precision. {marker}",
         alt="Precision-recall curves. Average precision: " + _values(average),
         narrow=True,
     )
+
+
+def _listed(thresholds: Mapping[str, float]) -> str:
+    """One number where all are alike, else each with its classifier's name."""
+    if len(set(thresholds.values())) == 1:
+        return f"{next(iter(thresholds.values())):.4g}"
+    return ", ".join(f"{name} {value:.4g}" for name, value in thresholds.items())
 
 
 def draw_errors(

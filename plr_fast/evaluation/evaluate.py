@@ -36,6 +36,7 @@ from .restoration import (
     summarise,
 )
 from .restoration import rows as restoration_rows
+from .thresholds import Threshold, choose_threshold
 from .trained import TrainedRun, check_stores, open_runs, training_curve
 
 if TYPE_CHECKING:
@@ -79,13 +80,15 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
     with _staging(config.out) as folder, progress_bar() as progress:
         album = draw.Album(folder)
         scores = _predict_all(classifiers, store, labelled, config, device, progress)
-        points = {name: binary_metrics(labels, values, threshold=config.threshold) for name, values in scores.items()}
-        confusions = {name: confusion(labels, values, threshold=config.threshold) for name, values in scores.items()}
+        chosen = _thresholds(classifiers, store, config, device, progress)
+        limits = {name: threshold.value for name, threshold in chosen.items()}
+        points = {name: binary_metrics(labels, values, threshold=limits[name]) for name, values in scores.items()}
+        confusions = {name: confusion(labels, values, threshold=limits[name]) for name, values in scores.items()}
         bootstrap, comparison = None, Comparison({}, {})
         if scores:
             bootstrap = GroupBootstrap(store.groups[labelled], labels, resamples=config.bootstrap, seed=config.seed)
             with _step(progress, "Resampling"):
-                comparison = compare_classifiers(labels, scores, points, bootstrap, threshold=config.threshold)
+                comparison = compare_classifiers(labels, scores, points, bootstrap, thresholds=limits)
             warnings += _undefined(points)
         restored = _Restorations([], [])
         if restorers:
@@ -94,11 +97,11 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
         with _step(progress, "Figures"):
             if bootstrap is not None:
                 draw.draw_performance(
-                    album, labels, scores, comparison, confusions, bootstrap, store.class_names, config.threshold
+                    album, labels, scores, comparison, confusions, bootstrap, store.class_names, limits
                 )
                 if config.examples:
                     errors = {
-                        name: pictures.surest_errors(store, labelled, labels, values, config.threshold, config.examples)
+                        name: pictures.surest_errors(store, labelled, labels, values, limits[name], config.examples)
                         for name, values in scores.items()
                     }
                     draw.draw_errors(album, errors, store.class_names)
@@ -114,6 +117,7 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
             restorers=restorers,
             comparison=comparison,
             bootstrap=bootstrap,
+            thresholds=chosen,
             test_sets=restored.test_sets,
             restorations=restored.results,
             figures=album.entries,
@@ -121,7 +125,7 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
         )
         with _step(progress, "Report"):
             if scores:
-                write_text(folder / "predictions.csv", predictions_csv(store, labelled, scores, config.threshold))
+                write_text(folder / "predictions.csv", predictions_csv(store, labelled, scores, limits))
             if restorers:
                 write_text(
                     folder / "restoration.csv", csv_text(RESTORATION_COLUMNS, restoration_rows(restored.results, store))
@@ -135,6 +139,7 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
         report=config.out / "report.html",
         metrics=points,
         confusions=confusions,
+        thresholds=chosen,
         comparison=comparison,
         restorations=restored.results,
         figures=[config.out / entry.file for entry in album.entries],
@@ -151,6 +156,26 @@ class _Restorations:
         self.warnings: list[str] = []
 
 
+def _thresholds(
+    runs: list[TrainedRun], store: SliceStore, config: EvaluateConfig, device: torch.device, progress: Progress
+) -> dict[str, Threshold]:
+    """The threshold of each classifier: the number that was given, or chosen on the validation split."""
+    if not isinstance(config.threshold, str):
+        return {run.name: Threshold(config.threshold) for run in runs}
+    if not runs:
+        return {}
+    rule = config.threshold
+    indices = _labelled(store, "val")
+    labels = store.labels[indices].astype(np.int64)
+    if len(np.unique(labels)) < 2:
+        raise DataError(
+            f"the validation split of {store.path} has slices of one class only, on which no threshold can be chosen "
+            f"by {rule}; give threshold a number"
+        )
+    scores = _predict_all(runs, store, indices, config, device, progress, what="Choosing the threshold")
+    return {name: choose_threshold(labels, values, rule) for name, values in scores.items()}
+
+
 def _predict_all(
     runs: list[TrainedRun],
     store: SliceStore,
@@ -158,10 +183,12 @@ def _predict_all(
     config: EvaluateConfig,
     device: torch.device,
     progress: Progress,
+    *,
+    what: str = "Classifying",
 ) -> dict[str, FloatArray]:
     scores = {}
     for run in runs:
-        task = progress.add_task(f"Classifying: {run.name}", total=len(indices), note="")
+        task = progress.add_task(f"{what}: {run.name}", total=len(indices), note="")
         scores[run.name] = predict(
             run.model(),
             store,

@@ -43,7 +43,7 @@ class TrainingCurve:
 
 
 def roc_figure(
-    labels: IntArray, scores: Mapping[str, FloatArray], auroc: Mapping[str, Interval], threshold: float
+    labels: IntArray, scores: Mapping[str, FloatArray], auroc: Mapping[str, Interval], thresholds: Mapping[str, float]
 ) -> Figure:
     """ROC curves of all classifiers, with the point of the threshold in use. Needs both classes."""
     from sklearn.metrics import roc_curve
@@ -57,7 +57,7 @@ def roc_figure(
             axes.plot(
                 false_rate, true_rate, **line_style(index), label=f"{labels_of[name]}  {with_bounds(auroc[name])}"
             )
-            called = values >= threshold
+            called = values >= thresholds[name]
             _operating_point(axes, index, np.mean(called[labels == 0]), np.mean(called[labels == 1]))
         axes.set(xlabel="False positive rate (1 − specificity)", ylabel="True positive rate (recall)")
         _unit_square(axes)
@@ -66,7 +66,7 @@ def roc_figure(
 
 
 def precision_recall_figure(
-    labels: IntArray, scores: Mapping[str, FloatArray], average: Mapping[str, Interval], threshold: float
+    labels: IntArray, scores: Mapping[str, FloatArray], average: Mapping[str, Interval], thresholds: Mapping[str, float]
 ) -> Figure:
     """Precision-recall curves of all classifiers, with the point of the threshold in use. Needs both classes."""
     from sklearn.metrics import precision_recall_curve
@@ -91,7 +91,7 @@ def precision_recall_figure(
                 **line_style(index),
                 label=f"{labels_of[name]}  {with_bounds(average[name])}",
             )
-            called = values >= threshold
+            called = values >= thresholds[name]
             if called.any():
                 _operating_point(axes, index, np.mean(called[labels == 1]), np.mean(labels[called]))
         axes.set(xlabel="Recall", ylabel="Precision")
@@ -125,7 +125,7 @@ def confusion_figure(name: str, counts: Confusion, class_names: tuple[str, str],
         labels = [shorten(label, 14) for label in class_names]
         axes.set_xticks([0, 1], labels)
         axes.set_yticks([0, 1], labels, rotation=90, va="center")
-        axes.set(xlabel=f"Called (threshold {threshold:g})", ylabel="True class")
+        axes.set(xlabel=f"Called (threshold {threshold:.4g})", ylabel="True class")
         axes.set_title(shorten(name, 32))
         axes.grid(visible=False)
         axes.tick_params(length=0)

@@ -81,6 +81,7 @@ def results_json(findings: Findings, confusions: Mapping[str, Confusion], second
                 "metrics": {
                     key: interval.to_json() for key, interval in findings.comparison.intervals[run.name].items()
                 },
+                "threshold": findings.thresholds[run.name].to_json(),
                 "confusion": confusions[run.name].to_json(),
             }
             for run in findings.classifiers
@@ -103,11 +104,13 @@ def results_json(findings: Findings, confusions: Mapping[str, Confusion], second
     }
 
 
-def predictions_csv(store: SliceStore, indices: IntArray, scores: Mapping[str, FloatArray], threshold: float) -> str:
-    """One row for each slice: what it is, and each classifier's score and call."""
+def predictions_csv(
+    store: SliceStore, indices: IntArray, scores: Mapping[str, FloatArray], thresholds: Mapping[str, float]
+) -> str:
+    """One row for each slice: what it is, and each classifier's score, threshold and call."""
     columns = ["id", "index", "group", "split", "source", "label"]
     for name in scores:
-        columns += [f"{name} score", f"{name} called"]
+        columns += [f"{name} score", f"{name} threshold", f"{name} called"]
 
     def rows() -> Iterable[dict[str, object]]:
         for place, index in enumerate(indices):
@@ -121,7 +124,8 @@ def predictions_csv(store: SliceStore, indices: IntArray, scores: Mapping[str, F
             }
             for name, values in scores.items():
                 row[f"{name} score"] = f"{values[place]:.9g}"
-                row[f"{name} called"] = int(values[place] >= threshold)
+                row[f"{name} threshold"] = f"{thresholds[name]:.9g}"
+                row[f"{name} called"] = int(values[place] >= thresholds[name])
             yield row
 
     return csv_text(columns, rows())

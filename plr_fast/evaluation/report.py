@@ -24,6 +24,7 @@ from .report_tables import (
     runs_table,
 )
 from .restoration import RestorationResult, RestorationTestSet
+from .thresholds import Threshold
 from .trained import TrainedRun
 
 _UNITS = {
@@ -50,6 +51,7 @@ class Findings:
         classifiers, restorers: the runs.
         comparison: intervals and differences; empty without classifiers.
         bootstrap: of the classifiers' slices, None without classifiers.
+        thresholds: of each classifier.
         test_sets, restorations: of the restorers.
         figures: all pictures.
         warnings: to be read before the numbers.
@@ -63,6 +65,7 @@ class Findings:
     restorers: Sequence[TrainedRun]
     comparison: Comparison
     bootstrap: GroupBootstrap | None
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
     test_sets: Sequence[RestorationTestSet] = ()
     restorations: Sequence[RestorationResult] = ()
     figures: Sequence[FigureEntry] = ()
@@ -165,7 +168,8 @@ def _tiles(findings: Findings) -> list[dict[str, str]]:
             tiles.append({"label": f"Slices, {name}", "value": f"{counts[label].slices:,}"})
     if findings.bootstrap is not None:
         tiles.append({"label": "Groups", "value": f"{findings.bootstrap.groups:,}"})
-        tiles.append({"label": "Threshold", "value": f"{findings.config.threshold:g}"})
+        given = findings.config.threshold
+        tiles.append({"label": "Threshold", "value": f"by {given}" if isinstance(given, str) else f"{given:g}"})
         tiles.append({"label": "Resamples", "value": f"{findings.bootstrap.resamples:,}"})
     return tiles
 
@@ -190,13 +194,13 @@ def _data(findings: Findings) -> dict[str, Any]:
 def _performance(findings: Findings, figures: list[dict[str, Any]]) -> dict[str, Any]:
     assert findings.bootstrap is not None
     bootstrap = findings.bootstrap
+    called = _called(findings)
     lead = (
-        f"A slice is called positive when its score is at least {findings.config.threshold:g}. Intervals are "
+        f"{called} Intervals are "
         f"percentiles of {bootstrap.resamples:,} resamples that draw whole groups within each class, so that slices "
         "of one group stay together."
         if bootstrap.resamples
-        else f"A slice is called positive when its score is at least {findings.config.threshold:g}. No intervals were "
-        "asked for."
+        else f"{called} No intervals were asked for."
     )
     notes = [
         *bootstrap.notes(),
@@ -210,6 +214,23 @@ def _performance(findings: Findings, figures: list[dict[str, Any]]) -> dict[str,
         "terms": [{"title": metric.title, "meaning": metric.meaning} for metric in METRICS],
         "notes": notes if bootstrap.resamples else [],
     }
+
+
+def _called(findings: Findings) -> str:
+    """From which score on a slice is called positive."""
+    rule = findings.config.threshold
+    if not isinstance(rule, str):
+        return f"A slice is called positive when its score is at least {rule:g}."
+    measure = {"youden": "balanced accuracy", "accuracy": "accuracy", "f1": "F1 score"}[rule]
+    chosen = [
+        f"{name} {threshold.value:.4g} (there {threshold.reached:.3f})"
+        for name, threshold in findings.thresholds.items()
+    ]
+    slices = next(iter(findings.thresholds.values())).slices
+    return (
+        f"A slice is called positive when its score is at least a threshold with the greatest {measure} on the "
+        f"{slices:,} validation slices, chosen for each classifier before it saw this split: {listing(chosen)}."
+    )
 
 
 def _differences(findings: Findings, figures: list[dict[str, Any]]) -> dict[str, Any]:

@@ -136,11 +136,15 @@ def _first(count: int, parts: list[_Accepted]) -> _Accepted:
 
 def _give_up(settings: BankSettings, seen: int, accepted: int, grey: np.ndarray) -> None:
     if not seen:
-        raise DataError(f"max_candidates allows less than one for each of the {settings.images} images: raise it")
+        raise DataError(
+            f"max_candidates allows less than one for each of the {settings.images} images: raise it, or take fewer "
+            "images"
+        )
     shares = np.cumsum(grey) / seen
     median, high, highest = (int(np.searchsorted(shares, q)) for q in (0.5, 0.99, 1.0))
     raise DataError(
         f"only {accepted} of {settings.count} patches found among {seen:,} candidates: their mean grey has median "
         f"{median}, 99th percentile {high}, maximum {highest}, and the threshold is {settings.threshold}. "
-        "Lower the threshold, use fewer cells or smaller patches, or raise max_candidates."
+        "Lower the threshold, use fewer cells or smaller patches, or ask for fewer patches (in Python: raise "
+        "max_candidates)."
     )

@@ -177,6 +177,8 @@ ERRORS: list[tuple[list[str], str]] = [
     (["generate", "noise", "--out", "{new}", "--size", "-3"], "size must be at least 1"),
     (["generate", "lesions", "--out", "{new}", "--lesions", "5", "1"], "lesions must be FEWEST MOST"),
     (["generate", "sheets", "--out", "{new}", "--lesions", "-2", "1"], "lesions must be FEWEST MOST"),
+    (["generate", "lesions", "--out", "{new}", "--seed", "-1"], "seed must lie in 0..2^64-1, not -1"),
+    (["generate", "patches", "--out", "{new}", "--threshold", "254"], "ask for fewer patches"),
     (["generate", "lesions", "--out", "{new}", "--bank", "{new}.npz"], "new.npz: No such file or directory"),
     (["generate", "noise", "--out", "{new}", "--size", "2000000", "--count", "1"], "MiB of disk"),
     (["generate", "patches", "--out", "{new}", "--patch", "9", "2"], "low <= high"),
@@ -324,3 +326,60 @@ def test_memory_that_cannot_be_had_is_said(
     huge = ["--widths", *["200000"] * 5]
     text = output(capsys, "pretrain", "--store", chain["store"], "--run", tmp_path / "run", *huge, status=1)
     assert "out of memory" in text
+
+
+def interrupt(*_arguments: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_generate_leaves_nothing_of_an_earlier_call(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    small = ("--size", 32, "--out", out)
+    output(capsys, "generate", "noise", "--count", 5, *small)
+    text = output(capsys, "generate", "noise", "--count", 2, *small, status=1)
+    assert "holds 6 files of an earlier `plr-fast generate`; --overwrite replaces them" in text
+    assert len(list(out.iterdir())) == 7
+    (out / "mine.txt").write_text("")
+    output(capsys, "generate", "noise", "--count", 2, *small, "--overwrite")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "mine.txt", "noise_000000.png", "noise_000001.png", "overview.png", "settings.json",
+    ]  # fmt: skip
+    # One that fails half way has removed nothing, and what it left can be replaced.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plr_fast.cli.generate.contact_sheet", interrupt)
+        output(capsys, "generate", "noise", "--count", 4, *small, "--overwrite", status=130)
+    assert (out / "noise_000003.png").is_file()
+    output(capsys, "generate", "noise", "--count", 2, *small, "--overwrite")
+    assert not (out / "noise_000003.png").exists()
+    # One that fails at once has removed nothing.
+    output(capsys, "generate", "noise", "--count", 1, *small, "--overwrite", "--cells", -1, status=1)
+    assert (out / "noise_000001.png").is_file()
+    (out / "settings.json").unlink()
+    assert "not from `plr-fast generate`" in output(capsys, "generate", "noise", *small, "--overwrite", status=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--alpha", 0.2, 0.5), "alpha would have no effect: --blend replace knows no opacity"),
+        (("--corruption", "gaussian", "--shape", "ellipse"), "shape would have no effect: --corruption gaussian"),
+        (("--corruption", "shuffle", "--cells", 8), "--cells, --octaves, --persistence, --lacunarity) would have no"),
+        (("--bank", "bank.npz", "--threshold", 100), "threshold would have no effect: the bank bank.npz is made"),
+        (("--split", "test"), "split would have no effect: the phantom has none"),
+        (("--store", "store", "--size", 32), "size would have no effect: a slice store has its own"),
+    ],
+)
+def test_generate_refuses_options_without_effect(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple[object, ...], message: str
+) -> None:
+    assert message in output(capsys, "generate", "lesions", "--out", tmp_path / "out", *options, status=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_fewer_slices_than_asked_for_are_said(
+    chain: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = len(SliceStore.open(chain["store"]).select("val", 0))
+    arguments = ("--store", chain["store"], "--split", "val", "--count", found + 3, "--patch", 2, 5)
+    text = output(capsys, "generate", "lesions", "--out", tmp_path / "out", *arguments)
+    assert f"only {found} of the {found + 3} slices asked for" in text

@@ -73,7 +73,7 @@ def test_roc_curve_runs_from_corner_to_corner_and_marks_the_threshold(tmp_path):
     labels, scores = scored()
     _, comparison = compared(labels, scores)
     auroc = {name: comparison.intervals[name]["auroc"] for name in scores}
-    figure = roc_figure(labels, scores, auroc, 0.5)
+    figure = roc_figure(labels, scores, auroc, dict.fromkeys(scores, 0.5))
     lines = figure.axes[0].lines
     assert lines[1].get_xydata()[0].tolist() == [0, 0]
     assert lines[1].get_xydata()[-1].tolist() == [1, 1]
@@ -87,11 +87,13 @@ def test_roc_curve_runs_from_corner_to_corner_and_marks_the_threshold(tmp_path):
 def test_precision_recall_marks_the_threshold(tmp_path):
     labels, scores = scored(1)
     _, comparison = compared(labels, scores)
-    figure = precision_recall_figure(labels, scores, {"c0": comparison.intervals["c0"]["average_precision"]}, 0.5)
+    figure = precision_recall_figure(
+        labels, scores, {"c0": comparison.intervals["c0"]["average_precision"]}, {"c0": 0.5}
+    )
     counts = confusion(labels, scores["c0"])
     point = figure.axes[0].lines[2].get_xydata()[0]
     assert point == pytest.approx([counts.tp / (counts.tp + counts.fn), counts.tp / (counts.tp + counts.fp)])
-    nobody = precision_recall_figure(labels, {"c0": scores["c0"] * 0.1}, {"c0": Interval(0.5, 0.4, 0.6)}, 0.5)
+    nobody = precision_recall_figure(labels, {"c0": scores["c0"] * 0.1}, {"c0": Interval(0.5, 0.4, 0.6)}, {"c0": 0.5})
     assert len(nobody.axes[0].lines) == 2
     pixels(nobody, tmp_path / "pr.png")
 
@@ -209,7 +211,7 @@ def test_album_gives_each_figure_a_file_of_its_own_and_words(tmp_path):
     bootstrap, comparison = compared(labels, scores)
     album = Album(tmp_path)
     counts = {name: confusion(labels, values) for name, values in scores.items()}
-    draw_performance(album, labels, scores, comparison, counts, bootstrap, NAMES, 0.5)
+    draw_performance(album, labels, scores, comparison, counts, bootstrap, NAMES, dict.fromkeys(scores, 0.5))
     draw_errors(album, {"a/b": ([], []), "a b": ([ErrorExample("s", grey(), 0.1, True)], [])}, NAMES)
     draw_training(album, [], kind="restorer")
     files = [entry.file for entry in album.entries]
@@ -227,7 +229,8 @@ def test_one_class_draws_no_curves(tmp_path):
     labels = np.ones(12, int)
     bootstrap, comparison = compared(labels, scores)
     album = Album(tmp_path)
-    draw_performance(album, labels, scores, comparison, {"x": confusion(labels, scores["x"])}, bootstrap, NAMES, 0.5)
+    counts = {"x": confusion(labels, scores["x"])}
+    draw_performance(album, labels, scores, comparison, counts, bootstrap, NAMES, {"x": 0.5})
     assert {entry.section for entry in album.entries} == {"performance", "confusion"}
 
 
@@ -256,7 +259,7 @@ def test_long_names_stay_distinguishable():
 def test_legend_moves_below_when_there_are_many_curves(curves):
     labels, scores = scored(curves)
     area = dict.fromkeys(scores, Interval(0.8, 0.7, 0.9))
-    figure = roc_figure(labels, scores, area, 0.5)
+    figure = roc_figure(labels, scores, area, dict.fromkeys(scores, 0.5))
     assert (figure.axes[0].get_legend() is None) == bool(figure.legends) == (curves > 3)
 
 

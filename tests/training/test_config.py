@@ -168,7 +168,7 @@ def test_options_with_effect_are_taken(changes: dict[str, Any]) -> None:
 
 
 def test_finetuning_refuses_settings_of_another_optimiser() -> None:
-    with pytest.raises(ConfigError, match="rho=0.9 would have no effect: it is for optimizer=adadelta, not for adam"):
+    with pytest.raises(ConfigError, match=r"rho=0\.9 would have no effect: it is for optimizer=adadelta, not for adam"):
         FinetuneConfig(**PATHS, optimizer="adam", rho=0.9).check()
 
 

@@ -98,19 +98,6 @@ def test_an_encoder_of_another_width_is_refused(finetune_config: Make, pretrain_
         finetune(finetune_config(init=str(before.run)))
 
 
-def test_pretraining_on_another_store_is_said(
-    finetune_config: Make, pretrain_config: MakePretrain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other = write_store(tmp_path / "other", normals=8)
-    pretrain(pretrain_config("elsewhere", store=other, epochs=1))
-    pretrain(pretrain_config("same", epochs=1))
-    capsys.readouterr()
-    finetune(finetune_config("a", init=str(tmp_path / "same"), epochs=1))
-    assert "another store" not in capsys.readouterr().err
-    finetune(finetune_config("b", init=str(tmp_path / "elsewhere"), epochs=1))
-    assert "another store" in capsys.readouterr().err
-
-
 def test_trains_on_labelled_training_slices_only(finetune_config: Make, trained_on: list[int]) -> None:
     config = finetune_config(epochs=1)
     finetune(config)
@@ -128,6 +115,44 @@ def test_a_fraction_takes_whole_groups_of_both_classes(finetune_config: Make, tr
     facts = record(config.run)
     assert (facts["train_slices"], facts["train_positives"]) == (8, 4)
     assert (facts["train_groups"], facts["train_groups_available"]) == (4, 12)
+
+
+def test_a_fraction_of_slices_is_the_papers_way(finetune_config: Make, trained_on: list[int]) -> None:
+    config = finetune_config(fraction=0.3, fraction_by="slices", epochs=1)
+    finetune(config)
+    store = SliceStore.open(config.store)
+    # 14 negative and 10 positive slices: 4 and 3 of them, which leaves some group in part.
+    assert sorted(store.labels[trained_on].tolist()) == [0, 0, 0, 0, 1, 1, 1]
+    whole = [sum(store.groups[store.select("train")] == group) for group in set(store.groups[trained_on])]
+    assert sum(whole) > 7
+
+
+def test_best_epoch_and_plateau_follow_what_is_asked(finetune_config: Make) -> None:
+    rows = [
+        {"val_loss": 0.9, "val_accuracy": 0.6, "val_balanced_accuracy": 0.7, "val_auroc": 0.5},
+        {"val_loss": 0.8, "val_accuracy": 0.6, "val_balanced_accuracy": 0.5, "val_auroc": 0.5},
+        {"val_loss": 1.0, "val_accuracy": 0.5, "val_balanced_accuracy": 0.5, "val_auroc": 0.6},
+    ]
+    best = {"loss": 1, "accuracy": 1, "balanced_accuracy": 0, "auroc": 2}
+    for name, expected in best.items():
+        task = FinetuneTask(Classifier((2, 2, 2, 2, 2)), None, None, finetune_config(best_by=name), positive_weight=1.0)
+        assert max(range(3), key=lambda i: task.score(rows[i])) == expected, name
+        assert task.best_metric == f"val_{name}"
+        assert task.plateau == ("val_accuracy", "max")
+    by_loss = FinetuneTask(
+        Classifier((2, 2, 2, 2, 2)), None, None, finetune_config(plateau_by="loss"), positive_weight=1.0
+    )
+    assert by_loss.plateau == ("val_loss", "min")
+
+
+@pytest.mark.parametrize("best_by", ["balanced_accuracy", "auroc"])
+def test_best_by_what_needs_both_classes(finetune_config: Make, tmp_path: Path, best_by: str) -> None:
+    config = finetune_config(best_by=best_by, epochs=2)
+    finetune(config)
+    assert f"val_{best_by}" in json.loads((config.run / "summary.json").read_text())["best_metric"]
+    one_class = write_store(tmp_path / "one", val=1)  # no slice of either class there
+    with pytest.raises(DataError):
+        finetune(finetune_config("b", store=one_class, best_by=best_by))
 
 
 def test_the_subset_has_a_seed_of_its_own(finetune_config: Make) -> None:

@@ -80,6 +80,19 @@ def test_a_missing_class_is_said() -> None:
         label_subset(np.array([0, 1]), labels, np.array(["a", "b", "c"]), fraction=1.0, seed=0)
 
 
+def test_slices_are_nested_too() -> None:
+    indices, labels, groups = data()
+    ids = np.array([f"{group}/{number}" for number, group in enumerate(groups)])
+    previous: set[int] = set()
+    for fraction in (0.1, 0.3, 0.5, 1.0):
+        subset = set(label_subset(indices, labels, ids, fraction=fraction, seed=0).tolist())
+        assert previous <= subset
+        for label in (0, 1):
+            members = np.flatnonzero(labels == label)
+            assert len(subset & set(members.tolist())) == int(fraction * len(members) + 0.5)
+        previous = subset
+
+
 @pytest.mark.parametrize("fraction", [0.0, -0.5, 1.01, float("nan")])
 def test_bad_fractions_are_refused(fraction: float) -> None:
     indices, labels, groups = data()
