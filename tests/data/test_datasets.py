@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from plr_fast import FreshLesions, LesionBank, gaussian_blur, local_shuffle, paste_lesions
+from plr_fast import FreshLesions, LesionBank, gaussian_blur, local_shuffle, paste_clouds, paste_lesions
 from plr_fast.data import EpochSampler, LabelledSliceDataset, PseudoLesionDataset, SliceStore, collate
 from plr_fast.data.store import SliceRecord, StoreWriter
 
@@ -112,9 +112,35 @@ def test_fresh_lesions(store: SliceStore) -> None:
     assert not torch.equal(one, dataset[3]["image"])
 
 
+def test_clouds(store: SliceStore) -> None:
+    settings: dict[str, Any] = {"cells": 6, "threshold": (100, 120), "alpha": (0.4, 0.9), "blend": "add"}
+    dataset = PseudoLesionDataset(store, np.arange(5), lesions="clouds", clouds=settings, seed=4, lesion_masks=True)
+    sampler = EpochSampler(len(dataset), seed=1)
+    first = loaded(dataset, sampler, batch_size=5)
+    split = loaded(dataset, sampler, batch_size=2, num_workers=2)
+    assert all(torch.equal(first[name], split[name]) for name in first)
+    sample = dataset[3]
+    expected, info = paste_clouds(
+        store.slices[3:4], store.masks[3:4], seed=4, samples=[3], return_info=True, lesion_mask=True, **settings
+    )
+    assert torch.equal(sample["image"], torch.from_numpy(expected / np.float32(255)))
+    assert sample["lesion"].any()
+    assert torch.equal(sample["lesion"], torch.as_tensor(info.lesion_mask))
+    dataset.set_epoch(1)
+    assert not torch.equal(sample["image"], dataset[3]["image"])
+    for wrong, message in (
+        ({"lesions": "clouds", "bank": BANK}, "no use for patches"),
+        ({"lesions": "bank", "clouds": settings}, "clouds are settings of"),
+        ({"corruption": "gaussian", "clouds": settings}, "clouds are settings of"),
+        ({"lesions": "clouds", "clouds": {"alpha": 2.0}}, "alpha"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            PseudoLesionDataset(store, np.arange(5), **wrong)
+
+
 def test_lesions_come_from_where_they_are_said_to(store: SliceStore) -> None:
     assert PseudoLesionDataset(store, np.arange(5), lesions="fresh", seed=3).bank == FreshLesions(seed=3)
-    with pytest.raises(ValueError, match="lesions must be one of bank, fresh"):
+    with pytest.raises(ValueError, match="lesions must be one of bank, fresh, clouds"):
         PseudoLesionDataset(store, np.arange(5), lesions="rotten")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='pass lesions="fresh" with it'):
         PseudoLesionDataset(store, np.arange(5), bank=FreshLesions(images=6, size=64))

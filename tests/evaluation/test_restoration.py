@@ -8,9 +8,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from skimage.metrics import structural_similarity
 
-from plr_fast import LesionBank
+from plr_fast import LesionBank, local_shuffle, paste_clouds, paste_lesions
 from plr_fast.errors import ConfigError
 from plr_fast.evaluation.bootstrap import GroupBootstrap
 from plr_fast.evaluation.corruptions import bank_of, corruption_settings, make_test_sets
@@ -132,6 +133,45 @@ def test_a_bank_file_is_used_and_missed_when_gone(store, tmp_path):
     file.unlink()
     with pytest.raises(ConfigError, match=r"bank\.npz .* is gone"):
         make_test_sets([run], store, store.select("test", 0), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("corruption", "settings", "made"),
+    [
+        ("shuffle", {"windows": 3}, lambda pictures, _: local_shuffle(pictures, windows=3, seed=2_000_003)),
+        (
+            "perlin",
+            {"lesions": "clouds", "cells": 6.0, "octaves": 2, "persistence": 0.5, "lacunarity": 2.0, "blend": "add",
+             "alpha": [0.3, 0.9], "cloud_combine": "union", "cloud_threshold": [90, 120], "cloud_softness": 10,
+             "cloud_texture": [60, 200]},
+            lambda pictures, masks: paste_clouds(
+                pictures, masks, cells=6.0, octaves=2, blend="add", alpha=(0.3, 0.9), combine="union",
+                threshold=(90, 120), softness=10, texture=(60, 200), seed=2_000_003,
+            ),
+        ),
+        (
+            "perlin",
+            {"cells": [2.0, 8.0], "octaves": [1, 3], "threshold": 150, "bank_size": 128, "alpha": [0.2, 0.6],
+             "blend": "alpha"},
+            lambda pictures, masks: paste_lesions(
+                pictures, masks,
+                LesionBank.generate(
+                    50, 5, 128, 150, (3, 6), cells=(2.0, 8.0), octaves=(1, 3), seed=3_000_017
+                ),
+                count=6, alpha=(0.2, 0.6), blend="alpha", seed=2_000_003,
+            ),
+        ),
+    ],
+    ids=["windows", "clouds", "bank"],
+)  # fmt: skip
+def test_the_test_set_has_the_runs_own_settings(store, tmp_path, corruption, settings, made):
+    indices = store.select("test", 0)
+    run = opened(write_restorer(tmp_path / "run", store, corruption, **settings))
+    (test_set,), _ = make_test_sets([run], store, indices, seed=0)
+    expected = made(np.array(store.slices[indices]), np.array(store.masks[indices]))
+    found = torch.stack([test_set.dataset[index]["image"][0] for index in range(len(indices))])
+    np.testing.assert_array_equal(found.numpy(), expected.astype(np.float32) / np.float32(255))
+    assert (expected != store.slices[indices]).any()
 
 
 def test_baseline_identity_and_perfect_restorers(store, runs):

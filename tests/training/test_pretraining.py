@@ -105,7 +105,13 @@ def test_other_corruptions_train_too(pretrain_config: Make, corruption: str) -> 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"freeze": True, "samples_per_epoch": 9}, {"lesions": "fresh", "shape": "cloud", "inside": "patch"}],
+    [
+        {"freeze": True, "samples_per_epoch": 9},
+        {"lesions": "fresh", "shape": "cloud", "inside": "patch"},
+        {"lesions": "clouds", "blend": "alpha", "alpha": (0.3, 0.8), "cloud_threshold": (100, 140)},
+        {"corruption": "shuffle", "windows": 20},
+        {"cells": (2.0, 8.0), "octaves": (1, 3), "blend": "add", "alpha": 0.5},
+    ],
 )
 def test_kinds_of_lesions(pretrain_config: Make, fetched: Any, changes: dict[str, Any]) -> None:
     config = pretrain_config(epochs=2, early_stop=0, **changes)
