@@ -7,13 +7,21 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from ..data.prepare import PrepareConfig, prepare
+from ..data.split_hash import split_hash
+from ..data.store import SliceStore
 from .options import read_with_config
 
 
 def main(arguments: Sequence[str]) -> int:
-    report = prepare(read_with_config(PrepareConfig, "prepare", arguments))
+    config = read_with_config(PrepareConfig, "prepare", arguments)
+    report = prepare(config)
     console = Console()
     console.print(report.table())
     for line in report.lines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+    store = SliceStore.open(config.out)
+    digest = split_hash(store.ids.tolist(), store.splits.tolist())
+    console.print(
+        f"split hash {digest[:16]}: the same for every store with these slices in these splits", highlight=False
+    )
     return 0

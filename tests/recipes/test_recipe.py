@@ -156,7 +156,12 @@ def test_the_hash_is_of_the_settings_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"corruption": "gaussian"}, {"corruption": "shuffle", "windows": 1000}, {"bank": Path("bank.npz")}],
+    [
+        {"corruption": "gaussian"},
+        {"corruption": "shuffle", "windows": 1000},
+        {"bank": Path("bank.npz")},
+        {"lesions": "fresh"},
+    ],
     ids=str,
 )
 def test_settings_of_a_config_step_aside_where_they_lose_their_meaning(changes: dict[str, Any]) -> None:

@@ -122,11 +122,6 @@ class PretrainConfig(TrainConfig):
         self._range("cloud_threshold", 0, 254)
         self._range("cloud_texture", 0, 255)
         self._require("cloud_softness", 0 <= self.cloud_softness <= 255, "between 0 and 255")
-        if self.lesions != "bank" and any(isinstance(getattr(self, name), tuple) for name in NOISE):
-            raise ConfigError(
-                f"lesions={self.lesions} has one noise for all images: give single numbers for cells, octaves and "
-                "persistence, or choose lesions=bank"
-            )
         if self.validation_seed == self.seed:
             raise ConfigError(f"validation_seed and seed are both {self.seed}: validation would repeat the training's")
         refuse_idle(self)
@@ -137,6 +132,9 @@ class PretrainConfig(TrainConfig):
         if self.corruption != "perlin":
             return idle | dict.fromkeys(PASTE + BANK + CLOUDS, f"corruption={self.corruption} pastes no lesions")
         idle["windows"] = "it is for corruption=gaussian and shuffle"
+        if self.lesions != "bank":
+            ranges = [name for name in NOISE if isinstance(getattr(self, name), tuple)]
+            idle |= dict.fromkeys(ranges, f"lesions={self.lesions} has one noise for all images, so give one number")
         if self.lesions == "clouds":
             patches = ("count", "feather", "shape", "inside", "bank_count", "bank_images", "bank_seed", "bank_size")
             return idle | dict.fromkeys((*patches, "patch", "threshold"), "lesions=clouds are not made of patches")
