@@ -21,7 +21,6 @@ def main(arguments: Sequence[str]) -> int:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     store = SliceStore.open(config.out)
     digest = split_hash(store.ids.tolist(), store.splits.tolist())
-    console.print(
-        f"split hash {digest[:16]}: the same for every store with these slices in these splits", highlight=False
-    )
+    told = f"split hash {digest[:16]}: the same for every store with these slices in these splits"
+    console.print(told, highlight=False, soft_wrap=True)
     return 0
