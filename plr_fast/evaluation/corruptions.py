@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..training.config.pretrain import CLOUDS, NOISE, cloud_settings
+from ..training.config.pretrain import CLOUDS, NOISE, as_range, cloud_settings
 from .restoration import RestorationTestSet
 from .trained import TrainedRun
 
@@ -98,7 +98,7 @@ def bank_of(settings: dict[str, Any], seed: int) -> Any:
             )
         return LesionBank.load(path)
     names = {"bank_count": "count", "bank_images": "images", "bank_size": "size"}
-    options = {names.get(key, key): _tuple(settings[key]) for key in _BANK_KEYS if key in settings}
+    options = {names.get(key, key): as_range(settings[key]) for key in _BANK_KEYS if key in settings}
     return LesionBank.generate(seed=seed + _BANK_SEED, **options)
 
 
@@ -112,13 +112,8 @@ def _dataset(settings: dict[str, Any], store: SliceStore, indices: IntArray, see
         options |= {"lesions": "clouds", "clouds": cloud_settings(settings)}
     else:
         options["bank"] = bank_of(settings, seed)
-        options |= {key: _tuple(settings[key]) for key in _PASTE_KEYS if key in settings}
+        options |= {key: as_range(settings[key]) for key in _PASTE_KEYS if key in settings}
     return PseudoLesionDataset(store, indices, **options)
-
-
-def _tuple(value: Any) -> Any:
-    """A range as operations take it; JSON knows lists only."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _names(corruptions: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ from .fractions import label_subset
 from .networks import make_classifier
 from .record import file_sha256, last_checkpoint, read_record
 from .seeding import seeded
-from .seen import overlap, read_seen, seen_slices
+from .seen import SeenSlices, joined, overlap, read_seen, seen_slices
 from .task import Batch, Meter, Task, check_batch_norm, gathered
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
         "val_slices": len(val_indices),
         "positive_weight": weight,
         "init_sha256": _init_sha256(config),
-        "training_slices": seen_slices(store, train_indices),
+        "training_slices": _seen(config, store, train_indices),
     }
     return task, facts
 
@@ -208,6 +208,15 @@ def _check_overlap(config: FinetuneConfig, store: SliceStore) -> None:
             "they are the same patients, results may be inflated.[/yellow]",
             soft_wrap=True,
         )
+
+
+def _seen(config: FinetuneConfig, store: SliceStore, train: np.ndarray) -> SeenSlices:
+    """What this run's weights have learnt from, those of the encoder that it begins with included."""
+    if config.resume and (known := read_seen(config.run)) is not None:
+        return known  # the run of the encoder may be gone
+    seen = seen_slices(store, train)
+    before = read_seen(config.init) if config.init != "random" else None
+    return seen if before is None else joined(seen, before)
 
 
 def _warn_other_store(config: FinetuneConfig, store: SliceStore) -> None:

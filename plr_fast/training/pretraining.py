@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..errors import DataError
 from ..models import UNet
 from .config import PretrainConfig, RunResult
-from .config.pretrain import NOISE, cloud_settings
+from .config.pretrain import NOISE, as_range, cloud_settings
 from .engine import train
 from .networks import make_unet
 from .record import file_sha256
@@ -130,8 +130,9 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
     elif config.lesions == "clouds":
         common |= {"lesions": "clouds", "clouds": cloud_settings(config.to_json())}
     else:
-        common |= {"lesions": config.lesions, "bank": _bank(config), "count": config.count}
-        common |= {name: getattr(config, name) for name in ("blend", "alpha", "feather", "shape", "inside")}
+        common |= {"lesions": config.lesions, "bank": _bank(config)}
+        names = ("count", "blend", "alpha", "feather", "shape", "inside")
+        common |= {name: as_range(getattr(config, name)) for name in names}
     samples = config.samples_per_epoch or len(train)
     length: dict[str, Any] = {"freeze" if config.freeze else "length": samples}
     return (
@@ -146,7 +147,7 @@ def _bank(config: PretrainConfig) -> Any:
     if config.bank is not None:
         return LesionBank.load(config.bank)
     common: dict[str, Any] = {"images": config.bank_images, "size": config.bank_size, "seed": config.bank_seed}
-    common |= {name: getattr(config, name) for name in ("patch", "threshold", *NOISE, "lacunarity")}
+    common |= {name: as_range(getattr(config, name)) for name in ("patch", "threshold", *NOISE, "lacunarity")}
     return FreshLesions(**common) if config.lesions == "fresh" else LesionBank.generate(config.bank_count, **common)
 
 

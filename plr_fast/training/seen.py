@@ -30,7 +30,7 @@ class SeenSlices:
 
     Attributes:
         size: height and width of the slices in pixels.
-        ids: of the slices' ids, 16 hex digits each.
+        ids: of the slices' ids, 16 hex digits each; with those of the run that it began with.
         patients: of the patients' ids, each once.
         pixels: of the slices' pixels; None where there were more than 50,000.
     """
@@ -64,6 +64,15 @@ def seen_slices(store: SliceStore, indices: np.ndarray) -> SeenSlices:
         patients=tuple(sorted({_short(str(name)) for name in store.patients[indices] if name})),
         pixels=tuple(_pixels(store, indices)) if len(indices) <= MOST_HASHED else None,
     )
+
+
+def joined(seen: SeenSlices, before: SeenSlices) -> SeenSlices:
+    """What a run has seen that began with the weights of another; that one's pixels only if of the same size."""
+    pixels = seen.pixels
+    if pixels is not None and before.pixels is not None and before.size == seen.size:
+        pixels = tuple(dict.fromkeys((*pixels, *before.pixels)))
+    ids = tuple(dict.fromkeys((*seen.ids, *before.ids)))
+    return SeenSlices(seen.size, ids, tuple(sorted({*seen.patients, *before.patients})), pixels)
 
 
 def to_json(seen: SeenSlices) -> dict[str, object]:

@@ -168,6 +168,11 @@ def test_options_with_effect_are_taken(changes: dict[str, Any]) -> None:
     PretrainConfig(**PATHS, **changes).check()
 
 
+def test_a_config_that_went_through_json_is_the_same() -> None:
+    config = PretrainConfig(**PATHS, blend="alpha", alpha=(0.2, 0.4), cells=(2.0, 8.0))
+    PretrainConfig(**json.loads(json.dumps(config.to_json()))).check()
+
+
 def test_finetuning_refuses_settings_of_another_optimiser() -> None:
     with pytest.raises(ConfigError, match=r"rho=0\.9 would have no effect: it is for optimizer=adadelta, not for adam"):
         FinetuneConfig(**PATHS, optimizer="adam", rho=0.9).check()

@@ -224,7 +224,7 @@ def test_nothing_to_resume_starts_from_the_beginning(
         ({"lr": 0.02}, r"lr was 0\.001, now 0\.02"),
         ({"seed": 3, "norm": "none"}, "seed was 0, now 3; norm was 'batch', now 'none'"),
         ({"widths": (2, 3, 4, 4, 8)}, r"widths was \[2, 3, 4, 4, 4\], now \[2, 3, 4, 4, 8\]"),
-        ({"corruption": "gaussian"}, "corruption was 'perlin', now 'gaussian'"),
+        ({"blend": "max"}, "blend was 'replace', now 'max'"),
         ({"batch_size": 7}, "batch_size × devices × num_nodes was 4, now 7"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from plr_fast.data.split_hash import split_hash
 from plr_fast.data.store import SliceRecord, SliceStore, StoreWriter
 from plr_fast.errors import CheckpointError, ConfigError
 from plr_fast.training import FinetuneConfig, PretrainConfig, finetune, pretrain
-from plr_fast.training.seen import overlap, read_seen, seen_slices
+from plr_fast.training.seen import SeenSlices, overlap, read_seen, seen_slices
 
 from .conftest import SIZE, write_store
 
@@ -112,6 +114,35 @@ def test_an_encoder_that_saw_held_out_slices_is_refused(
     assert "trained on 1 of the 8 slices" in " ".join(capsys.readouterr().err.split())
     finetune(finetune_config("clean", init=str(pretrained), epochs=1))
     assert "trained on" not in capsys.readouterr().err
+
+
+def test_what_an_encoder_saw_is_passed_on(
+    pretrained: Path, finetune_config: Make, store_path: Path, tmp_path: Path
+) -> None:
+    """pretrained -> fine-tuned on half of the store -> fine-tuned where a slice of the first is held out."""
+    store = SliceStore.open(store_path)
+    middle = finetune_config("middle", init=str(pretrained), fraction=0.3, epochs=1)
+    finetune(middle)
+    own, seen = finetune_config("own", fraction=0.3, epochs=1), read_seen(middle.run)
+    finetune(own)
+    first, alone = read_seen(pretrained), read_seen(own.run)
+    assert first is not None
+    assert alone is not None
+    assert seen is not None
+    assert set(seen.ids) == {*first.ids, *alone.ids} > set(alone.ids)
+    assert set(seen.pixels or ()) == {*(first.pixels or ()), *(alone.pixels or ())}
+    shutil.rmtree(pretrained)
+    finetune(replace(middle, resume=True, epochs=2))
+    assert read_seen(middle.run) == seen
+    earlier = next(i for i in store.select("train", 0) if is_new_to(alone, store, int(i)))
+    other = copy_store(store_path, tmp_path / "other", swap(earlier, len(store) - 3))
+    with pytest.raises(ConfigError, match="trained on 1 of"):
+        finetune(finetune_config("last", init=str(middle.run), store=other.path, epochs=1))
+
+
+def is_new_to(seen: SeenSlices, store: SliceStore, index: int) -> bool:
+    """Whether a slice is not among those seen."""
+    return seen_slices(store, np.array([index])).ids[0] not in seen.ids
 
 
 def test_other_pictures_of_the_same_patient_are_said(

@@ -28,6 +28,7 @@ def refuse_idle(config: PretrainConfig | FinetuneConfig) -> None:
     """
     idle = config.idle_options()
     for field in fields(config):
-        if field.name in idle and getattr(config, field.name) != field.default:
-            value = getattr(config, field.name)
+        value = getattr(config, field.name)
+        # (A config that went through JSON has lists for tuples.)
+        if field.name in idle and (tuple(value) if isinstance(value, list) else value) != field.default:
             raise ConfigError(f"{field.name}={value!r} would have no effect: {idle[field.name]}. Leave it out")

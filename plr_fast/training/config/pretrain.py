@@ -133,7 +133,7 @@ class PretrainConfig(TrainConfig):
             return idle | dict.fromkeys(PASTE + BANK + CLOUDS, f"corruption={self.corruption} pastes no lesions")
         idle["windows"] = "it is for corruption=gaussian and shuffle"
         if self.lesions != "bank":
-            ranges = [name for name in NOISE if isinstance(getattr(self, name), tuple)]
+            ranges = [name for name in NOISE if isinstance(getattr(self, name), (tuple, list))]
             idle |= dict.fromkeys(ranges, f"lesions={self.lesions} has one noise for all images, so give one number")
         if self.lesions == "clouds":
             patches = ("count", "feather", "shape", "inside", "bank_count", "bank_images", "bank_seed", "bank_size")
@@ -153,7 +153,7 @@ class PretrainConfig(TrainConfig):
 
     def _number_or_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
-        if isinstance(value, tuple):
+        if isinstance(value, (tuple, list)):
             self._range(name, low, high)
         else:
             self._require(name, low <= value <= high, f"between {low:g} and {high:g}, or a range within")
@@ -164,4 +164,9 @@ def cloud_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     of this version."""
     names = (*NOISE, "lacunarity", "blend", "alpha")
     chosen = {name: settings[name] for name in names} | {name.removeprefix("cloud_"): settings[name] for name in CLOUDS}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
+    return {name: as_range(value) for name, value in chosen.items()}
+
+
+def as_range(value: Any) -> Any:
+    """A range as operations take it: JSON knows no tuples, and a list has another meaning for a bank's noise."""
+    return tuple(value) if isinstance(value, list) else value
