@@ -162,7 +162,6 @@ def test_the_hash_is_of_the_settings_alone(tmp_path: Path) -> None:
         {"bank": Path("bank.npz")},
         {"lesions": "fresh"},
     ],
-    ids=str,
 )
 def test_settings_of_a_config_step_aside_where_they_lose_their_meaning(changes: dict[str, Any]) -> None:
     """sars-cov-2 has a range of cells, which no blur has a use for: --corruption gaussian must do all the same."""

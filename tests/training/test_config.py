@@ -142,7 +142,6 @@ def test_momentum_is_for_sgd() -> None:
         ({"rho": 0.9}, "rho"),
         ({"eps": 1e-3}, "eps"),
     ],
-    ids=str,
 )
 def test_options_without_effect_are_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=f"^{named}=.* no effect"):
@@ -162,7 +161,6 @@ def test_options_without_effect_are_refused(changes: dict[str, Any], named: str)
         {"bank": Path("bank.npz"), "count": (1, 9)},
         {"optimizer": "adadelta", "rho": 0.9, "eps": 1e-3},
     ],
-    ids=str,
 )
 def test_options_with_effect_are_taken(changes: dict[str, Any]) -> None:
     PretrainConfig(**PATHS, **changes).check()
