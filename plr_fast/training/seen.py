@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SEEN_FILE = "training_slices.json"
 FORMAT_VERSION = 1
 # Reading every pixel of more slices than this would hold up the start; their ids must do.
-MOST_HASHED = 50_000
+MOST_HASHED = 20_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SeenSlices:
         size: height and width of the slices in pixels.
         ids: of the slices' ids, 16 hex digits each; with those of the run that it began with.
         patients: of the patients' ids, each once.
-        pixels: of the slices' pixels; None where there were more than 50,000.
+        pixels: of the slices' pixels; None where there were more than 20,000.
     """
 
     size: int
