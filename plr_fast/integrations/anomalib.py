@@ -30,6 +30,7 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".
 RETRIES = 10  # for masks that come out empty
 _FINEST = 5  # 2^0 to 2^5 cells along each axis
 _THRESHOLD = 0.5
+_SLACK = 0.01  # resizing and half precision may go beyond by so much
 
 
 class PerlinAnomalyGenerator(Transform):
@@ -51,6 +52,8 @@ class PerlinAnomalyGenerator(Transform):
         rotation_range: range of the angle in degrees, clockwise; (0, 0) saves the time of turning.
         dual_mask: draw two masks, and take their union, their intersection or the first, each as often. (anomalib 2.7
             has no intersection.)
+        check_range: refuse images outside [0, 1]. Anomalies from [0, 1] in images that were normalised train a detector
+            of brightness; the check reads each image once, and waits for a GPU.
 
     Raises:
         TypeError, ValueError: a setting of the wrong type or out of range.
@@ -64,6 +67,7 @@ class PerlinAnomalyGenerator(Transform):
         blend_factor: float | tuple[float, float] = (0.2, 1.0),
         rotation_range: tuple[float, float] = (-90, 90),
         dual_mask: bool = False,
+        check_range: bool = True,
     ) -> None:
         super().__init__()
         self.anomaly_source_paths = [] if anomaly_source_path is None else _pictures(Path(anomaly_source_path))
@@ -72,6 +76,7 @@ class PerlinAnomalyGenerator(Transform):
         self.blend_factor = _ends(ends, "blend_factor", 0.0, 1.0)
         self.rotation_range = _ends(rotation_range, "rotation_range", -360.0, 360.0)
         self.dual_mask = bool(dual_mask)
+        self.check_range = bool(check_range)
 
     def forward(self, img: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images with anomalies and their masks.
@@ -85,13 +90,20 @@ class PerlinAnomalyGenerator(Transform):
             without a 1 means an untouched image.
 
         Raises:
-            TypeError, ValueError: not floating, or of another rank.
+            TypeError, ValueError: not floating, of another rank, or (``check_range``) not in [0, 1].
             ImageReadError: a source picture is damaged.
         """
         if not (isinstance(img, torch.Tensor) and img.is_floating_point()):
             raise TypeError(f"img must be a floating tensor in [0, 1], not {getattr(img, 'dtype', type(img).__name__)}")
         if img.ndim not in (3, 4):
             raise ValueError(f"img must have shape (C, H, W) or (B, C, H, W), not {tuple(img.shape)}")
+        if self.check_range and img.numel():
+            low, high = (float(end) for end in torch.aminmax(img))
+            if not (low >= -_SLACK and high <= 1.0 + _SLACK):
+                raise ValueError(
+                    f"img must lie in [0, 1] like the anomalies, not {low:.3g} to {high:.3g}: augment before you "
+                    "normalise (check_range=False lets it pass)"
+                )
         augmented, masks = self._augment(img if img.ndim == 4 else img[None])
         return (augmented, masks) if img.ndim == 4 else (augmented[0], masks[0])
 

@@ -104,8 +104,8 @@ def _noise(
     rng: Any,
 ) -> NDArray[np.float64]:
     for name, value in (("shape", shape), ("res", res), ("tileable", tileable)):
-        if len(value) != dims:
-            raise ValueError(f"{name} must have {dims} entries, one for each axis, not {len(value)}")
+        if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or len(value) != dims:
+            raise ValueError(f"{name} must have {dims} entries, one for each axis, not {value!r}")
     _require_quintic(interpolant)
     # An axis that is not to tile becomes half of one twice as long, if others are: its own edges then don't meet.
     times = [2 if any(tileable) and not wanted else 1 for wanted in tileable]
@@ -124,7 +124,10 @@ def _noise(
 
 def _seed(rng: Any) -> int:
     """Return 63 bits; ``uniform`` is what NumPy's module, its ``Generator`` and its ``RandomState`` have in common."""
-    high, low = (np.random if rng is None else rng).uniform(size=2)
+    source = np.random if rng is None else rng
+    if not hasattr(source, "uniform"):
+        raise TypeError(f"rng must be a NumPy Generator or RandomState, or None, not {type(rng).__name__}")
+    high, low = source.uniform(size=2)
     return int(high * 2**31) << 32 | int(low * 2**32)
 
 

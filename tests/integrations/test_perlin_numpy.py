@@ -137,8 +137,9 @@ def test_seeding(rng: Any) -> None:
     ("kwargs", "message"),
     [
         ({"interpolant": lambda t: t}, "interpolant must be the quintic"),
-        ({"shape": (8, 8, 8)}, "shape must have 2 entries, one for each axis, not 3"),
+        ({"shape": (8, 8, 8)}, "shape must have 2 entries, one for each axis, not \\(8, 8, 8\\)"),
         ({"res": (2,)}, "res must have 2 entries"),
+        ({"res": 3}, "res must have 2 entries, one for each axis, not 3"),
         ({"tileable": (True,)}, "tileable must have 2 entries"),
         ({"res": (2.5, 2), "tileable": (True, False)}, "tileable noise needs whole cells"),
         ({"octaves": 0}, "octaves"),
@@ -147,6 +148,11 @@ def test_seeding(rng: Any) -> None:
 def test_bad_arguments(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         generate_fractal_noise_2d(**{"shape": (8, 8), "res": (2, 2), **kwargs})
+
+
+def test_a_generator_that_is_none_is_named() -> None:
+    with pytest.raises(TypeError, match="rng must be a NumPy Generator or RandomState, or None, not int"):
+        generate_fractal_noise_2d((8, 8), (2, 2), rng=3)
 
 
 def test_the_interpolant_is_the_quintic() -> None:
