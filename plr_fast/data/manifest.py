@@ -14,8 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .readers_dicom_series import Series
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -31,14 +35,14 @@ _SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One source of slices: a picture, a page file, or (by later readers) a series or volume."""
+    """One source of slices: a picture, a page file, a DICOM series or a volume."""
 
     id: str
     """Unique name; slices of a source with several pages get ``#0000``, ``#0001``, … appended."""
     path: Path
-    """Where it lies."""
+    """Where it lies; of a series, the folder of its files or its only file."""
     source: str
-    """The same relative to the root of the data set, with forward slashes."""
+    """The same relative to the root of the data set, with forward slashes; or a pseudonym (``source_names``)."""
     label: int
     """0 = negative class, 1 = positive class, -1 = unlabelled."""
     where: str
@@ -53,6 +57,13 @@ class Entry:
     """Place in the sequence of its class, where known."""
     mask: Path | None = None
     """File of its lung mask, where given."""
+    series: Series | None = None
+    """What the headers of its DICOM files said, in order; None for any other kind."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it consists of: those of its series, else ``path`` (a file, or a folder as a whole)."""
+        return self.series.files if self.series is not None else (self.path,)
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,7 @@ def read_csv(file: Path, classes: Classes, columns: Columns, root: Path | None =
     excluded = len(rows) - len(entries)
     if excluded:
         notes.append(f"{excluded} rows were left out by their label ({some(classes.exclude)})")
-    _check_unique(entries)
+    check_unique(entries)
     return Listing(root, tuple(entries), tuple(notes))
 
 
@@ -233,7 +244,8 @@ def _number(value: str, column: str, where: str) -> float:
     return number
 
 
-def _check_unique(entries: Iterable[Entry]) -> None:
+def check_unique(entries: Iterable[Entry]) -> None:
+    """Raise ``DataError`` where an id or a source is empty or occurs twice."""
     keys: Mapping[str, Callable[[Entry], str]] = {"id": lambda entry: entry.id, "file": lambda entry: entry.source}
     for kind, key in keys.items():
         first: dict[str, str] = {}

@@ -21,8 +21,11 @@ from .lungs.sheet import WorstMasks, png
 from .manifest import Classes, Columns, Entry, Listing, read_csv, some
 from .manifest_folders import find_masks, scan_folders
 from .prepare_config import PrepareConfig
-from .prepare_images import PreparedSlice, hash_source, prepare_entry, require_reader
+from .prepare_images import PreparedSlice, hash_source, prepare_entry
 from .prepare_report import SHEET_FILE, PrepareReport, build_report
+from .readers import Note
+from .source_names import hide_names
+from .sources import entry_reader, resolve_entries
 from .splits import check_given_splits, compute_splits, group_entries, join_groups
 from .store import SPLITS, SliceRecord, StoreWriter
 
@@ -58,7 +61,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
             overwrite=config.overwrite,
             progress=config.progress,
         )
-    listing = _list(config)
+    listing, hidden = _list(config)
     work = _Work(config, notes=list(listing.notes))
     recipe = None
     if not (config.mask_dir or config.mask_column):
@@ -75,7 +78,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         count=count,
         class_names=config.class_names,
         fit=config.fit,
-        window=config.window,
+        window=config.window_values,
         mask_source="given" if recipe is None else "computed",
         mask_recipe=recipe,
         overwrite=config.overwrite,
@@ -93,7 +96,8 @@ def prepare(config: PrepareConfig) -> PrepareReport:
             groups_joined=joined,
             masks_reused=work.cache.reused if work.cache is not None else 0,
             skipped=work.skipped,
-            notes=work.notes,
+            notes=[*work.notes, *work.source_notes()],
+            names_hidden=hidden,
         )
     return replace(report, seconds=time.perf_counter() - started)
 
@@ -167,6 +171,16 @@ class _Work:
     cache: MaskCache | None = None
     qualities: list[MaskQuality] = field(default_factory=list)  # of computed masks, for each slice
     worst: WorstMasks = field(default_factory=WorstMasks)
+    noticed: dict[str, list[str]] = field(default_factory=dict)  # matter of a note: sources with the details
+
+    def notice(self, entry: Entry, notes: Sequence[Note]) -> None:
+        """Keep what a reader said about ``entry``."""
+        for matter, details in notes:
+            self.noticed.setdefault(matter, []).append(f"{entry.source} ({details})" if details else entry.source)
+
+    def source_notes(self) -> list[str]:
+        """One sentence for each matter, with the sources that it concerns."""
+        return [f"{len(sources)} source(s): {matter}: {some(sources)}" for matter, sources in self.noticed.items()]
 
     def skip(self, entry: Entry, error: ImageReadError) -> None:
         """Note an unreadable source, or raise ``error`` where the user wants to stop."""
@@ -175,10 +189,14 @@ class _Work:
         self.skipped.append((entry.source, str(error)))
 
 
-def _list(config: PrepareConfig) -> Listing:
+def _list(config: PrepareConfig) -> tuple[Listing, bool]:
+    """The sources, and whether file names are kept out of the store."""
+    options, progress = config.read_options, config.progress
     classes = Classes(config.positive, config.negative, config.unlabelled, config.exclude)
     if config.kind == "folder":
-        listing = scan_folders(config.source, classes, patient_folders=config.patient_folders)
+        listing = scan_folders(
+            config.source, classes, patient_folders=config.patient_folders, options=options, progress=progress
+        )
     else:
         columns = Columns(
             file=config.file_column,
@@ -189,11 +207,17 @@ def _list(config: PrepareConfig) -> Listing:
             id=config.id_column,
             mask=config.mask_column,
         )
-        listing = read_csv(config.source, classes, columns, config.root)
+        listing = resolve_entries(read_csv(config.source, classes, columns, config.root), options, progress=progress)
     if config.mask_dir is not None:
         masks = find_masks(listing.entries, config.mask_dir)
         listing = replace(listing, entries=tuple(replace(entry, mask=masks[entry.id]) for entry in listing.entries))
-    return listing
+    return hide_names(
+        listing,
+        config.source_names,
+        options,
+        keep_ids=config.kind == "manifest" and bool(config.id_column),
+        table=config.names_table,
+    )
 
 
 def _look_at(entries: Sequence[Entry], work: _Work) -> tuple[list[Entry], int]:
@@ -213,7 +237,7 @@ def _look_at(entries: Sequence[Entry], work: _Work) -> tuple[list[Entry], int]:
 def _count(entry: Entry, work: _Work) -> int:
     """Slices that a source promises; 0 where it is unreadable and skipped."""
     try:
-        count = require_reader(entry.path).count(entry.path)
+        count = entry_reader(entry, work.config.read_options).count(entry.path)
         if not count:
             raise ImageReadError(f"{entry.path} holds no slices")
     except ImageReadError as error:
@@ -224,7 +248,8 @@ def _count(entry: Entry, work: _Work) -> int:
 
 def _check_plan(entries: Sequence[Entry], config: PrepareConfig) -> None:
     """Fail now, not after an hour of reading, where groups or splits cannot work out."""
-    if any(require_reader(entry.path).names_patients for entry in entries):
+    options = config.read_options
+    if any(entry.series is None and entry_reader(entry, options).names_patients for entry in entries):
         return  # these sources say only when they are read whose they are
     grouping = group_entries(entries, block_size=config.block_size, missing_patient=config.missing_patient)
     if config.split_column:
@@ -241,16 +266,28 @@ def _read_all(entries: Sequence[Entry], work: _Work, writer: StoreWriter) -> Non
         task = progress.add_task("preparing", total=len(entries), note="")
         for entry in entries:
             try:
-                slices = prepare_entry(entry, size=config.size, fit=config.fit, window=config.window, cache=work.cache)
+                slices = prepare_entry(
+                    entry,
+                    size=config.size,
+                    fit=config.fit,
+                    window=config.window_values,
+                    cache=work.cache,
+                    options=config.read_options,
+                    min_lung_share=config.min_lung_share,
+                )
             except ImageReadError as error:
                 work.skip(entry, error)
                 progress.update(task, advance=1, note=f"{len(work.skipped)} unreadable")
                 continue
-            for path in (entry.path, entry.mask):
-                digest.update(hash_source(path) if path is not None else b"")
+            digest.update(hash_source(*entry.files))
+            digest.update(hash_source(entry.mask) if entry.mask is not None else b"")
+            if not slices:
+                work.notice(entry, [("no slice has the least share of lung that is asked for", "")])
+                continue
             patient = next((found.patient for found in slices if found.patient), "")
             work.entries.append(entry if entry.patient else replace(entry, patient=patient))
             for found in slices:
+                work.notice(entry, found.notes)
                 index = writer.add(found.image, found.mask, _record(entry, found))
                 work.entry_of.append(len(work.entries) - 1)
                 if found.quality is not None:
@@ -265,7 +302,8 @@ def _read_all(entries: Sequence[Entry], work: _Work, writer: StoreWriter) -> Non
             progress.advance(task)
     writer.sources_sha256 = digest.hexdigest()
     if not work.entries:
-        raise DataError(f"none of the {len(entries)} files can be read; the first: {work.skipped[0][1]}")
+        why = f"can be read; the first: {work.skipped[0][1]}" if work.skipped else "has the lung share asked for"
+        raise DataError(f"none of the {len(entries)} files {why}")
 
 
 def _record(entry: Entry, found: PreparedSlice) -> SliceRecord:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigError, DataError
+from .identities import salt_or_environment
+from .readers import WINDOWS, PatientIds, ReadOptions, WindowName
 
 SourceKind = Literal["folder", "manifest", "phantom"]
 
@@ -17,7 +19,8 @@ MAX_SIZE = 4096
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """Make a slice store from pictures in class folders, from a CSV manifest, or from the built-in phantom."""
+    """Make a slice store from pictures, DICOM series and NIfTI volumes in class folders, from a CSV manifest that
+    lists them, or from the built-in phantom."""
 
     source: Path
     """A folder of class folders, a manifest (.csv, .tsv), or the word 'phantom' for the built-in thorax phantom."""
@@ -35,8 +38,27 @@ class PrepareConfig:
     """Height and width of the stored slices in pixels."""
     fit: Literal["squash", "pad"] = "squash"
     """squash: resize to the square without keeping the aspect, as the paper does; pad: keep it, with black bars."""
-    window: tuple[float, float] | None = None
-    """Values shown as black and white (not for 8-bit). Default: -1350 150 for Hounsfield units, 0 65535 for 16-bit."""
+    window: tuple[float, float] | WindowName | None = None
+    """Values shown as black and white (not for 8-bit and X-rays), two numbers or the name of a window in Hounsfield
+    units: lung -1350 150, mediastinum -160 240, wide -1000 1000. Default: lung; 0 65535 for 16-bit pictures."""
+    every: int = 1
+    """Series and volumes: of the slices in order, take every so-manieth."""
+    slice_range: tuple[float, float] = (0.0, 1.0)
+    """Series and volumes: from where to where slices are taken, 0 the end at the head, 1 the end at the feet."""
+    min_lung_share: float = 0.0
+    """Leave out slices whose lung mask covers less than this share of the picture."""
+    hounsfield: Literal["auto", "yes", "no"] = "auto"
+    """Whether series and volumes are in Hounsfield units. auto: CT series are, NIfTI volumes if they reach -500."""
+    gaps: Literal["note", "refuse"] = "note"
+    """Series in which slices are missing: note it in the report, or treat the series as unreadable (--on-error)."""
+    patient_ids: PatientIds = "hash"
+    """Patient ids found in DICOM files: stored as pseudonyms (hashed), kept as they are, or passed over."""
+    patient_salt: str = field(default="", repr=False)
+    """Secret that the pseudonyms depend on; better given as the environment variable PLR_FAST_PATIENT_SALT."""
+    source_names: Literal["auto", "keep", "hash"] = "auto"
+    """File names in the store: keep, hash, or auto: hash those of DICOM files if patient ids are hashed."""
+    names_table: Path | None = None
+    """Where to write which file got which hashed name (CSV); holds what hashing hides, so keep it apart."""
     root: Path | None = None
     """Manifest: the folder that its file names are relative to and may not leave (default: the manifest's own)."""
     file_column: str = "file"
@@ -99,6 +121,23 @@ class PrepareConfig:
         """(negative, positive), several names joined by ``+``."""
         return "+".join(self.negative) or "negative", "+".join(self.positive) or "positive"
 
+    @property
+    def window_values(self) -> tuple[float, float] | None:
+        """``window`` as two numbers, a name looked up."""
+        return WINDOWS[self.window] if isinstance(self.window, str) else self.window
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """What readers of series and volumes are told."""
+        return ReadOptions(
+            every=self.every,
+            part=self.slice_range,
+            hounsfield=self.hounsfield,
+            gaps=self.gaps,
+            patient_ids=self.patient_ids,
+            patient_salt=salt_or_environment(self.patient_salt),
+        )
+
     def validate(self) -> None:
         """Check everything that can be checked without opening files.
 
@@ -118,8 +157,18 @@ class PrepareConfig:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
         if self.seed >= 2**32:
             raise ConfigError(f"seed must be below 2**32, not {self.seed}")
-        if self.window is not None and not (all(map(math.isfinite, self.window)) and self.window[0] < self.window[1]):
-            raise ConfigError(f"window must be LOW HIGH with LOW < HIGH, not {self.window}")
+        if isinstance(self.window, str) and self.window not in WINDOWS:
+            raise ConfigError(f"window must be LOW HIGH or one of {', '.join(WINDOWS)}, not {self.window!r}")
+        window = self.window_values
+        if window is not None and not (all(map(math.isfinite, window)) and window[0] < window[1]):
+            raise ConfigError(f"window must be LOW HIGH with LOW < HIGH, not {window}")
+        if self.every < 1:
+            raise ConfigError(f"every must be at least 1, not {self.every}")
+        low, high = self.slice_range
+        if not 0.0 <= low < high <= 1.0:
+            raise ConfigError(f"slice_range must be two shares 0 <= FROM < TO <= 1, not {low:g} {high:g}")
+        if not 0.0 <= self.min_lung_share < 1.0:
+            raise ConfigError(f"min_lung_share must lie in [0, 1), not {self.min_lung_share}")
         if self.mask_dir is not None and self.mask_column:
             raise ConfigError("give mask_dir or mask_column, not both")
         if not self.file_column:
@@ -134,10 +183,11 @@ class PrepareConfig:
     def _refuse_meaningless_options(self) -> None:
         # An option that would be passed over in silence is a split or a mask that the user believes in.
         kind = self.kind
-        for field in fields(self):
-            owners = _OPTIONS_OF.get(field.name)
-            if owners and kind not in owners and getattr(self, field.name) != field.default:
-                option = field.name.replace("_", "-")
+        for option_field in fields(self):
+            name = option_field.name
+            owners = _OPTIONS_OF.get(name)
+            if owners and kind not in owners and getattr(self, name) != option_field.default:
+                option = name.replace("_", "-")
                 raise ConfigError(f"--{option} has no meaning for a {kind} as the source; leave it out")
 
 
@@ -145,6 +195,8 @@ _PICTURES = ("folder", "manifest")
 _OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("phantom_patients", "phantom_slices"), ("phantom",)),
     **dict.fromkeys(("mask_dir", "window", "fit", "block_size", "missing_patient", "exclude", "unlabelled"), _PICTURES),
+    **dict.fromkeys(("every", "slice_range", "min_lung_share", "hounsfield", "gaps"), _PICTURES),
+    **dict.fromkeys(("patient_ids", "patient_salt", "source_names", "names_table"), _PICTURES),
     **dict.fromkeys(("root", "split_column", "order_column", "mask_column", "file_column"), ("manifest",)),
     **dict.fromkeys(("label_column", "id_column", "patient_column", "allow_shared_groups"), ("manifest",)),
     "patient_folders": ("folder",),

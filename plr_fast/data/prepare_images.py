@@ -14,7 +14,8 @@ from PIL import Image
 
 from ..errors import ImageReadError
 from .manifest import Entry
-from .readers import SliceReader, find_reader, to_grey
+from .readers import DEFAULTS, Note, ReadOptions, to_grey
+from .sources import entry_reader, require_reader
 
 if TYPE_CHECKING:
     from .lungs.cache import MaskCache
@@ -46,18 +47,8 @@ class PreparedSlice:
     """Patient id as the source itself states it; mostly empty."""
     brightest: int | None
     """Largest value of an unsigned 16-bit source, None for others; shows a window badly chosen."""
-
-
-def require_reader(path: Path) -> SliceReader:
-    """The reader for ``path``. Raises ``ImageReadError`` where the file is missing or of no known kind."""
-    if not path.exists():
-        raise ImageReadError(f"{path} does not exist")
-    if not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
-        raise ImageReadError(f"{path} is neither a file nor a folder")
-    reader = find_reader(path)
-    if reader is None:
-        raise ImageReadError(f"{path} is of no known kind (PNG, JPEG, TIFF)")
-    return reader
+    notes: tuple[Note, ...] = ()
+    """What was noticed about the source up to this slice."""
 
 
 def prepare_entry(
@@ -67,20 +58,25 @@ def prepare_entry(
     fit: Fit,
     window: tuple[float, float] | None,
     cache: MaskCache | None = None,
+    options: ReadOptions = DEFAULTS,
+    min_lung_share: float = 0.0,
 ) -> tuple[PreparedSlice, ...]:
     """Read, window, resize and mask all slices of ``entry``; only their small forms are kept in memory.
 
-    Computed masks are taken from ``cache`` where it has an equal slice.
+    Computed masks are taken from ``cache`` where it has an equal slice. Slices whose mask covers less than
+    ``min_lung_share`` of the picture are left out; that may be all.
 
     Raises:
         ImageReadError: the source or its mask is unreadable, or the mask does not fit the picture.
         DataError: the meaning of the values is unknown and no ``window`` is given.
     """
-    reader = require_reader(entry.path)
-    masks = _read_masks(entry.mask) if entry.mask is not None else None
-    prepared = []
-    quality: MaskQuality | None
+    reader = entry_reader(entry, options)
+    masks = _read_masks(entry.mask, options) if entry.mask is not None else None
+    prepared: list[PreparedSlice] = []
+    notes: list[Note] = []
+    raw, quality = None, None
     for raw in reader.read(entry.path):
+        notes += raw.notes
         name = str(entry.path) if raw.page is None else f"{entry.path}, page {raw.page}"
         grey = to_grey(raw, window, name)
         content = _resize(grey, size, fit)
@@ -91,6 +87,8 @@ def prepare_entry(
             quality = None
             mask = _given_mask(masks, grey.shape, content.shape, name, entry.mask)
             mask_ok = bool(mask.any())
+        if mask.mean() < min_lung_share:
+            continue
         spacing = None
         if raw.spacing is not None:
             (y, x), (height, width) = raw.spacing, content.shape
@@ -105,20 +103,23 @@ def prepare_entry(
                 spacing=spacing,
                 patient=raw.patient,
                 brightest=int(raw.pixels.max()) if raw.pixels.dtype == np.uint16 and not raw.hounsfield else None,
+                notes=tuple(notes),
             )
         )
+        notes.clear()
     if masks is not None and next(masks, None) is not None:
         raise ImageReadError(f"the mask {entry.mask} has more pages than {entry.path}")
-    if not prepared:
+    if raw is None:
         raise ImageReadError(f"{entry.path} holds no slices")
     return tuple(prepared)
 
 
-def hash_source(path: Path) -> bytes:
-    """SHA-256 of a file, or of all files of a folder with their names."""
+def hash_source(*paths: Path) -> bytes:
+    """SHA-256 of files, with their names; of all files of a folder."""
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(child for child in path.rglob("*") if child.is_file())
-    for file in files:
+    for file in (file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))):
+        if not file.is_file():
+            continue
         digest.update(file.name.encode(errors="surrogateescape"))
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
@@ -166,9 +167,9 @@ def _compute_mask(content: npt.NDArray[np.uint8], cache: MaskCache | None) -> tu
     return mask, quality
 
 
-def _read_masks(path: Path) -> Iterator[npt.NDArray[np.bool_]]:
+def _read_masks(path: Path, options: ReadOptions) -> Iterator[npt.NDArray[np.bool_]]:
     """Masks of a mask file, page by page: True where it is not black (JPEG: brighter than half, as it has noise)."""
-    for raw in require_reader(path).read(path):
+    for raw in require_reader(path, options).read(path):
         yield raw.pixels > 127 if path.suffix.lower() in _JPEG else raw.pixels != 0
 
 

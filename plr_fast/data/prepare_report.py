@@ -97,10 +97,12 @@ def build_report(
     masks_reused: int = 0,
     skipped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
+    names_hidden: bool = False,
 ) -> PrepareReport:
     """Count what ``writer`` holds, and put the figures into the store's summary.
 
-    ``started`` is a reading of ``time.perf_counter()``; the rest as in :class:`PrepareReport`.
+    ``started`` is a reading of ``time.perf_counter()``; the rest as in :class:`PrepareReport`. With ``names_hidden``
+    the summary leaves out sentences, which name files; the report has them.
     """
     records = writer.records
     negative, positive = writer.class_names
@@ -132,7 +134,7 @@ def build_report(
         mask_failures=report.mask_failures,
         duplicates=report.duplicates,
         groups_joined=groups_joined,
-        skipped=[list(pair) for pair in report.skipped],
-        notes=list(report.notes),
+        skipped=[[source, "" if names_hidden else reason] for source, reason in report.skipped],
+        notes=[] if names_hidden else list(report.notes),
     )
     return report

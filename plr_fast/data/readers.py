@@ -7,18 +7,68 @@ methods of :class:`SliceReader`, given to :func:`register_reader`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, ImageReadError
+from .identities import is_placeholder, pseudonym
 
 LUNG_WINDOW = (-1350.0, 150.0)
 """Hounsfield units shown as black and white by default: the lung window, centre -600, width 1500."""
+
+WindowName = Literal["lung", "mediastinum", "wide"]
+
+WINDOWS: Mapping[str, tuple[float, float]] = {
+    "lung": LUNG_WINDOW,
+    "mediastinum": (-160.0, 240.0),  # centre 40, width 400
+    "wide": (-1000.0, 1000.0),
+}
+"""Windows by name, (black, white) in Hounsfield units."""
+
+Note = tuple[str, str]
+"""Something to know about a source: the matter, the same words for all sources that share it, and the details."""
+
+PatientIds = Literal["hash", "keep", "none"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What readers of series and volumes are told; pictures have no use for it."""
+
+    every: int = 1
+    """Of the slices in order, take every so-manieth."""
+    part: tuple[float, float] = (0.0, 1.0)
+    """From where to where slices are taken: 0 is the first slice at the head, 1 the last at the feet."""
+    hounsfield: Literal["auto", "yes", "no"] = "auto"
+    """Whether the values of CT series and volumes are Hounsfield units; auto: as each reader finds out."""
+    gaps: Literal["note", "refuse"] = "note"
+    """Series in which slices are missing: note it, or refuse them."""
+    patient_ids: PatientIds = "hash"
+    """What becomes of the patient ids that sources state: a pseudonym, themselves, or nothing."""
+    patient_salt: str = field(default="", repr=False)
+    """Salt of the pseudonyms."""
+
+    def chosen(self, count: int) -> range:
+        """Which of ``count`` slices are taken; at least one where there are any."""
+        start = min(math.floor(self.part[0] * count), count - 1)
+        return range(max(start, 0), max(math.ceil(self.part[1] * count), start + 1), self.every)
+
+    def identify(self, patient: str, study: str) -> str:
+        """What the store calls a patient whom a source calls ``patient`` in the study ``study`` (a UID)."""
+        if self.patient_ids == "none":
+            return ""
+        if not is_placeholder(patient):
+            return patient if self.patient_ids == "keep" else pseudonym(patient, self.patient_salt)
+        return f"study-{pseudonym(study, self.patient_salt)}" if study else ""
+
+
+DEFAULTS = ReadOptions()
 
 
 @dataclass(frozen=True)
@@ -35,13 +85,17 @@ class RawSlice:
     """Millimetres between pixel centres (y, x), where the source says so."""
     patient: str = ""
     """Patient id, where the source says so."""
+    notes: tuple[Note, ...] = ()
+    """What was noticed about the source up to this slice, each once."""
 
 
 class SliceReader(Protocol):
     """Reads one kind of source."""
 
-    names_patients: bool
-    """Whether sources of this kind can say whose they are."""
+    @property
+    def names_patients(self) -> bool:
+        """Whether sources of this kind can say whose they are; a plain attribute will do."""
+        ...
 
     def claims(self, path: Path) -> bool:
         """Whether ``path`` (a file, or a folder that is one source) is of this kind, judged by its name or its
@@ -70,11 +124,15 @@ def unregister_reader(reader: SliceReader) -> None:
     _registered.remove(reader)
 
 
-def find_reader(path: Path) -> SliceReader | None:
-    """The reader that claims ``path``, or None."""
+def find_reader(path: Path, options: ReadOptions = DEFAULTS) -> SliceReader | None:
+    """The reader that claims ``path``, or None; ``options`` are for the built-in readers of series and volumes."""
+    from .readers_dicom import DicomReader
+    from .readers_nifti import NiftiReader
     from .readers_pillow import PictureReader  # Pillow is loaded only by those who read pictures
 
-    for reader in (*_registered, PictureReader()):
+    # DICOM comes last: it looks into files whose names say nothing.
+    built_in: tuple[SliceReader, ...] = (PictureReader(), NiftiReader(options), DicomReader(options))
+    for reader in (*_registered, *built_in):
         if reader.claims(path):
             return reader
     return None

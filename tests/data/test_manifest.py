@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from plr_fast.data.manifest import Classes, Columns, Entry, read_csv
-from plr_fast.data.manifest_folders import find_masks, natural_key, scan_folders
+from plr_fast.data.manifest_folders import find_masks, scan_folders
+from plr_fast.data.sources import natural_key
 from plr_fast.errors import DataError
 
 CLASSES = Classes(positive=("covid",), negative=("normal",))
