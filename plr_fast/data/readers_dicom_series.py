@@ -126,7 +126,9 @@ class _Header:
 def require_pydicom() -> Any:
     """The package pydicom. Raises ``DataError`` where it is missing."""
     try:
-        import pydicom
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its decoders are loaded with it, and some are wrapped by old tools
+            import pydicom
     except ImportError as error:
         raise DataError(
             'DICOM files are read with pydicom, which is missing; pip install "plr-fast[medical]"'

@@ -12,7 +12,8 @@ from typing import Literal
 from ..files import write_text
 from .identities import pseudonym
 from .manifest import Entry, Listing, check_unique
-from .readers import ReadOptions
+from .readers import ReadOptions, find_reader
+from .readers_dicom import DicomReader
 
 SourceNames = Literal["auto", "keep", "hash"]
 
@@ -41,7 +42,7 @@ def hide_names(
         StorageError: ``table`` cannot be written.
     """
     hidden = [
-        names == "hash" or (names == "auto" and options.patient_ids == "hash" and entry.series is not None)
+        names == "hash" or (names == "auto" and options.patient_ids == "hash" and _is_dicom(entry))
         for entry in listing.entries
     ]
     entries = tuple(
@@ -52,6 +53,11 @@ def hide_names(
     if table is not None:
         write_text(table, _table(listing.entries, entries))
     return replace(listing, entries=entries), any(hidden)
+
+
+def _is_dicom(entry: Entry) -> bool:
+    # Files that are damaged have no series, but names.
+    return entry.series is not None or isinstance(find_reader(entry.path), DicomReader)
 
 
 def _hidden(entry: Entry, salt: str, keep_id: bool) -> Entry:
