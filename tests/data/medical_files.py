@@ -64,10 +64,10 @@ def dataset(stored: np.ndarray, kind: str = CT, modality: str = "CT", **tags: An
     made.PixelRepresentation = int(stored.dtype.kind == "i")
     made.PixelData = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
     for name, value in tags.items():
-        if value is None:
-            delattr(made, name)
-        else:
+        if value is not None:
             setattr(made, name, value)
+        elif name in made:
+            delattr(made, name)
     return made
 
 
