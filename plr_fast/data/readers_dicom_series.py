@@ -355,7 +355,7 @@ def _by_position(headers: list[_Header], direction: Any) -> tuple[tuple[Frame, .
             ("several slices lie at one place (phases or reconstructions?): the first by number was taken", str(rivals))
         )
     steps = [above - below for (above, _), (below, _) in pairwise(kept)]
-    step = float(np.median(steps)) if steps else 0.0
+    step = sorted(steps)[(len(steps) - 1) // 2] if steps else 0.0  # the lower median: of two steps one may be a gap
     pages, gaps = [0], []
     for number, found in enumerate(steps):
         missing = max(round(found / step), 1) - 1 if found >= 1.5 * step else 0

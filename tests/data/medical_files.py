@@ -16,15 +16,15 @@ import pytest
 from plr_fast.data.readers import RawSlice, ReadOptions
 from plr_fast.data.readers_dicom import DicomReader
 from plr_fast.data.readers_dicom_series import Series, require_pydicom, scan_files
+from plr_fast.errors import DataError
 
+nibabel = pytest.importorskip("nibabel", reason='pip install "plr-fast[codecs]"')
 try:
     pydicom = require_pydicom()
-    import nibabel
-except (ImportError, ValueError):
-    pytest.skip('pydicom or nibabel is missing: pip install "plr-fast[codecs]"', allow_module_level=True)
+except DataError as error:
+    pytest.skip(str(error), allow_module_level=True)
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
