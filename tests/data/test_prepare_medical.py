@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from plr_fast.data import SliceStore, thorax_phantom
 from plr_fast.data.identities import pseudonym
 from plr_fast.data.prepare import PrepareConfig, PrepareReport, prepare
 from plr_fast.errors import ConfigError, DataError, ImageReadError
-from tests.data.medical_files import STANDARD, ct_slices, dataset, nibabel, save, save_series, uid, volume
+from tests.data.medical_files import STANDARD, ct_slices, dataset, nibabel, one_series, save, save_series, uid, volume
 
 SIZE = 64
 DEPTH = 4
@@ -93,26 +92,17 @@ class TestFolders:
     def test_nothing_tells_who_it_is(self, hospital: Path) -> None:
         (hospital / "normal" / "ROE_JANE0" / "scan" / "ROE.dcm").write_bytes(b"damaged")
         (hospital / "normal" / "ROE_JANE0" / "ROE.txt").write_text("")
-        report, store = made(
-            hospital, on_error="skip", patient_salt="sesame", names_table=hospital.parent / "names.csv"
-        )
+        table_file = hospital.parent / "names.csv"
+        report, store = made(hospital, on_error="skip", patient_salt="sesame", names_table=table_file)
         assert report.skipped
         assert any("ROE.txt" in note for note in report.notes)  # told, not kept
         for file in report.store.iterdir():
             if file.suffix in (".csv", ".json"):
                 content = file.read_text().upper()
-                for secret in (
-                    "JANE",
-                    "ROE",
-                    "MRN",
-                    "SESAME",
-                    uid("study", 1),
-                    uid("series", 1),
-                    str(hospital).upper(),
-                ):
-                    assert secret not in content, (file, secret)
+                for secret in ("JANE", "ROE", "MRN", "SESAME", uid("study", 1), uid("series", 1), str(hospital)):
+                    assert secret.upper() not in content, (file, secret)
         assert set(store.patients) == {pseudonym(f"MRN{number}", "sesame") for number in range(2 * PATIENTS)}
-        with (hospital.parent / "names.csv").open() as stream:
+        with table_file.open() as stream:
             table = {row["source"]: row["file"] for row in csv.DictReader(stream)}
         assert set(store.sources) <= set(table)
         assert table[store.sources[0]] == "covid/ROE_JANE6/scan"  # positive comes first
@@ -124,7 +114,7 @@ class TestFolders:
         manifests = [(report.store / "manifest.csv").read_text() for report in (first, other, third)]
         assert manifests[0] == manifests[1] != manifests[2]
 
-    def test_two_series_of_one_patient_share_a_group(self, hospital: Path, scans: list[np.ndarray]) -> None:
+    def test_two_series_of_one_patient_share_a_group(self, hospital: Path) -> None:
         again = ct_slices(volume(3, SIZE, SIZE), **(tags(0) | {"SeriesInstanceUID": uid("more")}))
         save_series(again, hospital / "normal" / "ROE_JANE0" / "scan", suffix=".other")
         save_series(again, hospital / "normal" / "elsewhere")
@@ -156,22 +146,15 @@ class TestFolders:
     def test_refusals_stop_or_skip(self, hospital: Path) -> None:
         coronal = ct_slices(volume(3), ImageOrientationPatient=[1, 0, 0, 0, 0, -1], SeriesInstanceUID=uid("coronal"))
         save_series(coronal, hospital / "normal" / "ROE_JANE1" / "coronal")
-        next((hospital / "covid" / "ROE_JANE7" / "scan").iterdir()).unlink()
-        with pytest.raises(ImageReadError, match="3 coronal slices; only axial.*--on-error skip"):
+        with pytest.raises(ImageReadError, match=r"3 coronal slices; only axial.*--on-error skip"):
             made(hospital)
         report, _ = made(hospital, on_error="skip")
-        assert [reason for _, reason in report.skipped if "coronal" in reason]
-        noted = " ".join(report.notes)
-        assert "slices are missing" in noted or "3 of" in noted or report.slices == 2 * PATIENTS * DEPTH - 1
-        assert report.slices == 2 * PATIENTS * DEPTH - 1
+        assert "3 coronal slices" in report.skipped[0][1]
+        assert report.slices == 2 * PATIENTS * DEPTH
 
     def test_gaps_are_noted_or_refused(self, hospital: Path) -> None:
         folder = hospital / "covid" / "ROE_JANE8" / "scan"
-        from plr_fast.data.readers import ReadOptions
-        from plr_fast.data.readers_dicom_series import scan_files
-
-        (series,) = scan_files(list(folder.iterdir()), ReadOptions()).series
-        series.frames[1].file.unlink()
+        one_series(folder).frames[1].file.unlink()
         report, store = made(hospital, on_error="skip")
         (note,) = report.notes
         assert note.startswith("1 source(s): slices are missing: 'covid/")
@@ -206,9 +189,7 @@ class TestChoice:
         shares = everything.masks.mean(axis=(1, 2))
         least = float(np.sort(shares)[len(shares) // 3]) - 1e-9
         _, store = made(hospital, min_lung_share=least, out=hospital.parent / "other")
-        assert store.ids.tolist() == [
-            str(name) for name, share in zip(everything.ids, shares, strict=True) if share > least
-        ]
+        assert store.ids.tolist() == everything.ids[shares > least].tolist()
         with pytest.raises(DataError, match="lung share asked for"):
             made(hospital, min_lung_share=0.99, overwrite=True)
 
@@ -273,9 +254,7 @@ class TestManifest:
     def test_the_users_ids_and_patients_stay(self, hospital: Path) -> None:
         lines = [line | {"name": f"n{k}", "who": f"w{k // 2}"} for k, line in enumerate(self.lines(hospital))]
         manifest = rows(hospital / "index.csv", lines)
-        _, store = made(
-            manifest, out=hospital.parent / "s", id_column="name", patient_column="who", positive=("covid",)
-        )
+        _, store = made(manifest, out=hospital.parent / "s", id_column="name", patient_column="who")
         assert store.ids[0] == "n0#0000"
         assert set(store.patients) == {f"w{k}" for k in range(PATIENTS)}
         assert "JANE" not in " ".join(store.sources)
@@ -285,10 +264,7 @@ class TestManifest:
         manifest = rows(hospital / "index.csv", [{"file": "nothing", "label": "covid"}, *self.lines(hospital)])
         with pytest.raises(DataError, match=r"index\.csv, line 2: the folder .*nothing holds no PNG"):
             made(manifest, out=hospital.parent / "store")
-        lines = [
-            {"file": "normal", "label": "normal", "mask": "x.nii"},
-            {"file": "covid", "label": "covid", "mask": "x"},
-        ]
+        lines = [{"file": name, "label": name, "mask": f"{name}.nii"} for name in ("normal", "covid")]
         manifest = rows(hospital / "index.csv", lines)
         with pytest.raises(DataError, match=r"line 2: the folder .*normal holds 6 sources, but one mask is given"):
             made(manifest, out=hospital.parent / "store", mask_column="mask")
@@ -338,7 +314,7 @@ class TestNifti:
             to_nifti(scan, tmp_path / "set" / ("normal", "covid")[number // PATIENTS] / f"ROE_JANE{number}.nii")
         report, store = made(tmp_path / "set", source_names="hash")
         assert store.sources[0] == f"covid/{pseudonym('covid/ROE_JANE6.nii')}"
-        assert "JANE" not in json.dumps(store.info)
+        assert "JANE" not in (report.store / "store.json").read_text()
         assert "JANE" not in (report.store / "manifest.csv").read_text()
 
 
