@@ -13,18 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plr_fast.data.readers import RawSlice, ReadOptions
-from plr_fast.data.readers_dicom import DicomReader
-from plr_fast.data.readers_dicom_series import Series, require_pydicom, scan_files
-from plr_fast.errors import DataError
-
+pydicom = pytest.importorskip("pydicom", reason='pip install "plr-fast[codecs]"')
 nibabel = pytest.importorskip("nibabel", reason='pip install "plr-fast[codecs]"')
-try:
-    pydicom = require_pydicom()
-except DataError as error:
-    pytest.skip(str(error), allow_module_level=True)
+
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from plr_fast.data.readers import RawSlice, ReadOptions
+from plr_fast.data.readers_dicom import DicomReader
+from plr_fast.data.readers_dicom_series import Series, scan_files
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"

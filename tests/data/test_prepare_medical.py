@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+pytest.importorskip("pydicom", reason='pip install "plr-fast[codecs]"')
+
 from pydicom.uid import RLELossless
 
 from plr_fast.data import SliceStore, thorax_phantom
