@@ -39,10 +39,10 @@ class PrepareConfig:
     fit: Literal["squash", "pad"] = "squash"
     """squash: resize to the square without keeping the aspect, as the paper does; pad: keep it, with black bars."""
     window: tuple[float, float] | WindowName | None = None
-    """Values shown as black and white (not for 8-bit and X-rays), two numbers or the name of a window in Hounsfield
-    units: lung -1350 150, mediastinum -160 240, wide -1000 1000. Default: lung; 0 65535 for 16-bit pictures."""
+    """Values shown as black and white (not for 8-bit, X-rays): two numbers, or lung (-1350 150, the default in
+    Hounsfield units), mediastinum (-160 240), wide (-1000 1000). 16-bit pictures: 0 65535."""
     every: int = 1
-    """Series and volumes: of the slices in order, take every so-manieth."""
+    """Series and volumes: of the slices in order, take every k-th."""
     slice_range: tuple[float, float] = (0.0, 1.0)
     """Series and volumes: from where to where slices are taken, 0 the end at the head, 1 the end at the feet."""
     min_lung_share: float = 0.0

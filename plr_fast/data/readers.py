@@ -42,7 +42,7 @@ class ReadOptions:
     """What readers of series and volumes are told; pictures have no use for it."""
 
     every: int = 1
-    """Of the slices in order, take every so-manieth."""
+    """Of the slices in order, take every k-th."""
     part: tuple[float, float] = (0.0, 1.0)
     """From where to where slices are taken: 0 is the first slice at the head, 1 the last at the feet."""
     hounsfield: Literal["auto", "yes", "no"] = "auto"

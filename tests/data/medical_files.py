@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-pydicom = pytest.importorskip("pydicom", reason='pip install "plr-fast[codecs]"')
-nibabel = pytest.importorskip("nibabel", reason='pip install "plr-fast[codecs]"')
+pytest.importorskip("pydicom", reason='pip install "plr-fast[codecs]"')
+pytest.importorskip("nibabel", reason='pip install "plr-fast[codecs]"')
 
+import nibabel as nibabel
+import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
