@@ -300,6 +300,9 @@ class TestXrays:
         (plain,) = read_file(save(self.made(**tags), tmp_path / "a.dcm"))
         (turned,) = read_file(save(self.made(PhotometricInterpretation="MONOCHROME1", **tags), tmp_path / "b.dcm"))
         np.testing.assert_array_equal(turned.pixels, 255 - plain.pixels)
+        both = self.made(PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE", **tags)
+        for made in (both, self.made(PresentationLUTShape="INVERSE", **tags)):  # two ways to say it, not to undo it
+            np.testing.assert_array_equal(read_file(save(made, tmp_path / "c.dcm"))[0].pixels, turned.pixels)
 
     def test_without_window_its_extremes(self, tmp_path: Path) -> None:
         made = self.made(PixelPaddingValue=0, ImagerPixelSpacing=[0.2, 0.1])
