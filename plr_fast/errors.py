@@ -35,6 +35,10 @@ class CheckpointError(PlrFastError, RuntimeError):
     """A checkpoint is missing, damaged, or belongs to another configuration."""
 
 
+class WorkerError(PlrFastError, RuntimeError):
+    """A worker process died; the message names what it was at work on."""
+
+
 class StorageError(PlrFastError, OSError):
     """Writing failed (full disk, no permission); what was there before is untouched."""
 

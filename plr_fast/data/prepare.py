@@ -6,28 +6,30 @@ pictures are read one source at a time. Groups and splits are fixed at the end, 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ..console import progress_bar
 from ..errors import DataError, ImageReadError
 from .lungs.cache import QUALITY_FILE, MaskCache, quality_table
-from .lungs.quality import MaskQuality
-from .lungs.sheet import WorstMasks, png
+from .lungs.sheet import png, worst_masks, worst_masks_sheet
 from .manifest import Classes, Columns, Entry, Listing, read_csv, some
 from .manifest_folders import find_masks, scan_folders
 from .prepare_config import PrepareConfig
-from .prepare_images import PreparedSlice, hash_source, prepare_entry
+from .prepare_images import How
+from .prepare_reading import Work, read_all
 from .prepare_report import SHEET_FILE, PrepareReport, build_report
-from .readers import Note
 from .source_names import hide_names
 from .sources import entry_reader, resolve_entries
 from .splits import check_given_splits, compute_splits, group_entries, join_groups
 from .store import SPLITS, SliceRecord, StoreWriter
+from .store_workplace import put_back
+from .store_writer import check_target
 
 __all__ = ["PrepareConfig", "PrepareReport", "prepare", "write_phantom_store"]
 
@@ -36,14 +38,19 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     """Make the slice store that ``config`` describes.
 
     Slices whose stored pixels are equal share a group: where the groups were different they are joined (single-grey
-    pictures excepted: every scan has blank ends). Nothing is left behind when anything fails.
+    pictures excepted: every scan has blank ends).
+
+    Nothing is ever half done at ``out``. When the work fails, or the process ends, after some source was read, what was
+    done stays in a hidden folder beside ``out`` (see ``store_workplace``), and the same call goes on from there; it
+    begins anew where an option that the pixels depend on has changed.
 
     Raises:
         ConfigError: an option is out of range or has no meaning for the source.
         DataError: the data break a rule (see ``manifest`` and ``splits``), or all files are unreadable.
         ImageReadError: a file is unreadable and ``on_error`` is "stop".
-        StoreError: ``out`` exists and may not be replaced.
+        StoreError: ``out`` exists and may not be replaced, or another process prepares it at the moment.
         StorageError: writing failed, e.g. for want of space.
+        WorkerError: a worker process died, e.g. for want of memory.
     """
     started = time.perf_counter()
     config.validate()
@@ -61,21 +68,25 @@ def prepare(config: PrepareConfig) -> PrepareReport:
             overwrite=config.overwrite,
             progress=config.progress,
         )
+    put_back(config.out)
+    check_target(Path(os.path.realpath(config.out)), overwrite=config.overwrite)
     listing, hidden = _list(config)
-    work = _Work(config, notes=list(listing.notes))
-    recipe = None
+    work = Work(config, notes=list(listing.notes))
+    recipe, cache = None, None
     if not (config.mask_dir or config.mask_column):
         from .lungs.masks import mask_recipe  # torch is loaded only where masks are computed
 
         recipe = mask_recipe()
         if config.overwrite:
-            work.cache = MaskCache.open(config.out, recipe, size=config.size, fit=config.fit)
-    readable, count = _look_at(listing.entries, work)
-    _check_plan(readable, config)
+            cache = MaskCache.open(config.out, recipe, size=config.size, fit=config.fit)
+    readable, counts = _look_at(listing.entries, work)
+    split = _splitter(config)
+    how = How(config.size, config.fit, config.window_values, cache, config.read_options, config.min_lung_share)
+    _check_plan(readable, config, split)
     with StoreWriter(
         config.out,
         size=config.size,
-        count=count,
+        count=sum(counts),
         class_names=config.class_names,
         fit=config.fit,
         window=config.window_values,
@@ -84,8 +95,8 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         overwrite=config.overwrite,
         allow_shared_groups=config.allow_shared_groups,
     ) as writer:
-        _read_all(readable, work, writer)
-        unit, joined = _fix_groups_and_splits(work, writer)
+        read_all(readable, counts, work, writer, how)
+        unit, joined = _fix_groups_and_splits(work, writer, split)
         _note_dark_pictures(work)
         _attach_masks(work, writer)
         report = build_report(
@@ -94,7 +105,8 @@ def prepare(config: PrepareConfig) -> PrepareReport:
             started=started,
             duplicates=len(work.equal),
             groups_joined=joined,
-            masks_reused=work.cache.reused if work.cache is not None else 0,
+            masks_reused=work.masks_reused,
+            resumed=work.resumed,
             skipped=work.skipped,
             notes=[*work.notes, *work.source_notes()],
             names_hidden=hidden,
@@ -157,38 +169,6 @@ def write_phantom_store(
     return replace(report, seconds=time.perf_counter() - started)
 
 
-@dataclass
-class _Work:
-    """What gathers while sources are read."""
-
-    config: PrepareConfig
-    notes: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)  # those that were read
-    entry_of: list[int] = field(default_factory=list)  # index into entries, for each slice
-    equal: list[tuple[int, int]] = field(default_factory=list)  # indices of equal slices: the first one, a later one
-    brightest: int = -1  # of all unsigned 16-bit pictures
-    cache: MaskCache | None = None
-    qualities: list[MaskQuality] = field(default_factory=list)  # of computed masks, for each slice
-    worst: WorstMasks = field(default_factory=WorstMasks)
-    noticed: dict[str, list[str]] = field(default_factory=dict)  # matter of a note: sources with the details
-
-    def notice(self, entry: Entry, notes: Sequence[Note]) -> None:
-        """Keep what a reader said about ``entry``."""
-        for matter, details in notes:
-            self.noticed.setdefault(matter, []).append(f"{entry.source} ({details})" if details else entry.source)
-
-    def source_notes(self) -> list[str]:
-        """One sentence for each matter, with the sources that it concerns."""
-        return [f"{len(sources)} source(s): {matter}: {some(sources)}" for matter, sources in self.noticed.items()]
-
-    def skip(self, entry: Entry, error: ImageReadError) -> None:
-        """Note an unreadable source, or raise ``error`` where the user wants to stop."""
-        if self.config.on_error == "stop":
-            raise ImageReadError(f"{error} (listed at {entry.where}); add --on-error skip to go on without") from error
-        self.skipped.append((entry.source, str(error)))
-
-
 def _list(config: PrepareConfig) -> tuple[Listing, bool]:
     """The sources, and whether file names are kept out of the store."""
     options, progress = config.read_options, config.progress
@@ -220,8 +200,8 @@ def _list(config: PrepareConfig) -> tuple[Listing, bool]:
     )
 
 
-def _look_at(entries: Sequence[Entry], work: _Work) -> tuple[list[Entry], int]:
-    """The entries that exist and are of a known kind, and how many slices they promise."""
+def _look_at(entries: Sequence[Entry], work: Work) -> tuple[list[Entry], list[int]]:
+    """The entries that exist and are of a known kind, and how many slices each promises."""
     missing = [entry.source for entry in entries if not entry.path.exists()]
     if missing and work.config.on_error == "stop":
         raise ImageReadError(
@@ -231,10 +211,10 @@ def _look_at(entries: Sequence[Entry], work: _Work) -> tuple[list[Entry], int]:
     counts = [_count(entry, work) for entry in entries]
     if not any(counts):
         raise DataError(f"none of the {len(entries)} files can be read; the first: {work.skipped[0][1]}")
-    return [entry for entry, count in zip(entries, counts, strict=True) if count], sum(counts)
+    return [entry for entry, count in zip(entries, counts, strict=True) if count], [count for count in counts if count]
 
 
-def _count(entry: Entry, work: _Work) -> int:
+def _count(entry: Entry, work: Work) -> int:
     """Slices that a source promises; 0 where it is unreadable and skipped."""
     try:
         count = entry_reader(entry, work.config.read_options).count(entry.path)
@@ -246,7 +226,29 @@ def _count(entry: Entry, work: _Work) -> int:
     return count
 
 
-def _check_plan(entries: Sequence[Entry], config: PrepareConfig) -> None:
+_Split = Callable[[tuple[int, ...], tuple[str, ...], float], list[str]]
+"""Computes splits from labels, groups and the test fraction."""
+
+
+def _splitter(config: PrepareConfig) -> _Split:
+    # Kept: what was computed to see whether it works out is mostly what is wanted in the end. With 100,000 groups it
+    # takes half a minute.
+    @lru_cache(maxsize=1)
+    def split(labels: tuple[int, ...], groups: tuple[str, ...], test_fraction: float) -> list[str]:
+        return compute_splits(
+            labels,
+            groups,
+            val_fraction=config.val_fraction,
+            test_fraction=test_fraction,
+            seed=config.seed,
+            fold=config.fold,
+            class_names=dict(enumerate(config.class_names)),
+        )
+
+    return split
+
+
+def _check_plan(entries: Sequence[Entry], config: PrepareConfig, split: _Split) -> None:
     """Fail now, not after an hour of reading, where groups or splits cannot work out."""
     options = config.read_options
     if any(entry.series is None and entry_reader(entry, options).names_patients for entry in entries):
@@ -255,71 +257,11 @@ def _check_plan(entries: Sequence[Entry], config: PrepareConfig) -> None:
     if config.split_column:
         splits = [entry.split for entry in entries]
         check_given_splits(grouping.groups, splits, allow_shared=config.allow_shared_groups)
-    _make_splits(config, [entry.label for entry in entries], grouping.groups, [entry.split for entry in entries], [])
+    given = [entry.split for entry in entries]
+    _make_splits(config, [entry.label for entry in entries], grouping.groups, given, [], split)
 
 
-def _read_all(entries: Sequence[Entry], work: _Work, writer: StoreWriter) -> None:
-    digest = hashlib.sha256()
-    first_with: dict[bytes, int] = {}
-    config = work.config
-    with progress_bar(disable=not config.progress) as progress:
-        task = progress.add_task("preparing", total=len(entries), note="")
-        for entry in entries:
-            try:
-                slices = prepare_entry(
-                    entry,
-                    size=config.size,
-                    fit=config.fit,
-                    window=config.window_values,
-                    cache=work.cache,
-                    options=config.read_options,
-                    min_lung_share=config.min_lung_share,
-                )
-            except ImageReadError as error:
-                work.skip(entry, error)
-                progress.update(task, advance=1, note=f"{len(work.skipped)} unreadable")
-                continue
-            digest.update(hash_source(*entry.files))
-            digest.update(hash_source(entry.mask) if entry.mask is not None else b"")
-            if not slices:
-                work.notice(entry, [("no slice has the least share of lung that is asked for", "")])
-                continue
-            patient = next((found.patient for found in slices if found.patient), "")
-            work.entries.append(entry if entry.patient else replace(entry, patient=patient))
-            for found in slices:
-                work.notice(entry, found.notes)
-                index = writer.add(found.image, found.mask, _record(entry, found))
-                work.entry_of.append(len(work.entries) - 1)
-                if found.quality is not None:
-                    work.qualities.append(found.quality)
-                    work.worst.add(writer.records[index].id, found.image, found.mask, found.quality)
-                work.brightest = max(work.brightest, -1 if found.brightest is None else found.brightest)
-                if found.image.min() != found.image.max():
-                    key = hashlib.blake2b(found.image.tobytes(), digest_size=16).digest()
-                    first = first_with.setdefault(key, index)
-                    if first != index:
-                        work.equal.append((first, index))
-            progress.advance(task)
-    writer.sources_sha256 = digest.hexdigest()
-    if not work.entries:
-        why = f"can be read; the first: {work.skipped[0][1]}" if work.skipped else "has the lung share asked for"
-        raise DataError(f"none of the {len(entries)} files {why}")
-
-
-def _record(entry: Entry, found: PreparedSlice) -> SliceRecord:
-    return SliceRecord(
-        id=entry.id if found.page is None else f"{entry.id}#{found.page:04d}",
-        group="",  # both are fixed when all pictures have been seen
-        split="",
-        label=entry.label,
-        patient=entry.patient or found.patient,
-        source=entry.source,
-        spacing=found.spacing,
-        mask_ok=found.mask_ok,
-    )
-
-
-def _fix_groups_and_splits(work: _Work, writer: StoreWriter) -> tuple[str, int]:
+def _fix_groups_and_splits(work: Work, writer: StoreWriter, split: _Split) -> tuple[str, int]:
     """Give each record its group and split; returns what a group is and how many groups were joined."""
     config, records = work.config, writer.records
     grouping = group_entries(work.entries, block_size=config.block_size, missing_patient=config.missing_patient)
@@ -329,23 +271,26 @@ def _fix_groups_and_splits(work: _Work, writer: StoreWriter) -> tuple[str, int]:
     _check_equal(work, records, given)
     groups, joined = join_groups(grouping.groups, pairs)
     slice_groups = [groups[entry] for entry in work.entry_of]
-    splits = _make_splits(config, [record.label for record in records], slice_groups, given, work.notes)
+    splits = _make_splits(config, [record.label for record in records], slice_groups, given, work.notes, split)
     records[:] = [
-        replace(record, group=group, split=split)
-        for record, group, split in zip(records, slice_groups, splits, strict=True)
+        replace(record, group=group, split=part)
+        for record, group, part in zip(records, slice_groups, splits, strict=True)
     ]
     return grouping.unit, joined
 
 
-def _attach_masks(work: _Work, writer: StoreWriter) -> None:
+def _attach_masks(work: Work, writer: StoreWriter) -> None:
     """Say how good the computed masks are, slice by slice, and show the worst."""
     if work.qualities:
         ids = [record.id for record in writer.records]
         writer.attach(QUALITY_FILE, quality_table(ids, work.qualities).encode(errors="surrogateescape"))
-        writer.attach(SHEET_FILE, png(work.worst.sheet()))
+        worst = worst_masks(work.qualities)
+        pictures, masks = zip(*(writer.read(index) for index in worst), strict=True)
+        qualities, names = [work.qualities[index] for index in worst], [ids[index] for index in worst]
+        writer.attach(SHEET_FILE, png(worst_masks_sheet(pictures, masks, qualities, names)))
 
 
-def _note_dark_pictures(work: _Work) -> None:
+def _note_dark_pictures(work: Work) -> None:
     if 0 <= work.brightest < 2**14 and work.config.window is None:
         work.notes.append(
             f"the 16-bit pictures are dark: their largest value is {work.brightest} of 65535; if they hold fewer bits, "
@@ -353,7 +298,7 @@ def _note_dark_pictures(work: _Work) -> None:
         )
 
 
-def _check_equal(work: _Work, records: Sequence[SliceRecord], given: Sequence[str]) -> None:
+def _check_equal(work: Work, records: Sequence[SliceRecord], given: Sequence[str]) -> None:
     opposed = [f"{records[a].id} = {records[b].id}" for a, b in work.equal if records[a].label != records[b].label]
     if opposed:
         work.notes.append(f"{len(opposed)} equal pictures have different labels: {some(opposed)}")
@@ -368,32 +313,20 @@ def _check_equal(work: _Work, records: Sequence[SliceRecord], given: Sequence[st
 
 
 def _make_splits(
-    config: PrepareConfig, labels: Sequence[int], groups: Sequence[str], given: Sequence[str], notes: list[str]
+    config: PrepareConfig,
+    labels: Sequence[int],
+    groups: Sequence[str],
+    given: Sequence[str],
+    notes: list[str],
+    split: _Split,
 ) -> list[str]:
     """Split of each slice: as given (validation taken from training where none is named), or computed."""
-    names = dict(enumerate(config.class_names))
     if not config.split_column:
-        return compute_splits(
-            labels,
-            groups,
-            val_fraction=config.val_fraction,
-            test_fraction=config.test_fraction,
-            seed=config.seed,
-            fold=config.fold,
-            class_names=names,
-        )
+        return list(split(tuple(labels), tuple(groups), config.test_fraction))
     splits = list(given)
     if "val" not in splits and config.val_fraction:
-        train = [index for index, split in enumerate(splits) if split == "train"]
-        parts = compute_splits(
-            [labels[index] for index in train],
-            [groups[index] for index in train],
-            val_fraction=config.val_fraction,
-            test_fraction=0.0,
-            seed=config.seed,
-            fold=config.fold,
-            class_names=names,
-        )
+        train = [index for index, name in enumerate(splits) if name == "train"]
+        parts = split(tuple(labels[index] for index in train), tuple(groups[index] for index in train), 0.0)
         for index, part in zip(train, parts, strict=True):
             splits[index] = part
         notes.append(f"the split column names no validation rows: {parts.count('val')} training slices were taken")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import ConfigError, DataError
 from .identities import salt_or_environment
@@ -103,6 +103,8 @@ class PrepareConfig:
     """Phantom: slices of each patient."""
     progress: bool = True
     """Show a progress bar."""
+    jobs: int | None = None
+    """Processes that read, resize and mask; 1: all in one. Default: one for each CPU that may be used, if it pays."""
 
     @property
     def kind(self) -> SourceKind:
@@ -138,6 +140,13 @@ class PrepareConfig:
             patient_salt=salt_or_environment(self.patient_salt),
         )
 
+    def pixel_settings(self) -> dict[str, Any]:
+        """All options that a slice depends on, beside its file and mask: what makes work that was done useless."""
+        values = {
+            option.name: getattr(self, option.name) for option in fields(self) if option.name not in _NOT_IN_PIXELS
+        }
+        return values | {"window": self.window_values, "patient_salt": self.read_options.patient_salt}
+
     def validate(self) -> None:
         """Check everything that can be checked without opening files.
 
@@ -155,6 +164,8 @@ class PrepareConfig:
         for name in ("seed", "fold", "block_size"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if self.jobs is not None and self.jobs < 1:
+            raise ConfigError(f"jobs must be at least 1, not {self.jobs}")
         if self.seed >= 2**32:
             raise ConfigError(f"seed must be below 2**32, not {self.seed}")
         if isinstance(self.window, str) and self.window not in WINDOWS:
@@ -195,9 +206,21 @@ _PICTURES = ("folder", "manifest")
 _OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("phantom_patients", "phantom_slices"), ("phantom",)),
     **dict.fromkeys(("mask_dir", "window", "fit", "block_size", "missing_patient", "exclude", "unlabelled"), _PICTURES),
+    "jobs": _PICTURES,
     **dict.fromkeys(("every", "slice_range", "min_lung_share", "hounsfield", "gaps"), _PICTURES),
     **dict.fromkeys(("patient_ids", "patient_salt", "source_names", "names_table"), _PICTURES),
     **dict.fromkeys(("root", "split_column", "order_column", "mask_column", "file_column"), ("manifest",)),
     **dict.fromkeys(("label_column", "id_column", "patient_column", "allow_shared_groups"), ("manifest",)),
     "patient_folders": ("folder",),
 }
+
+# Which sources there are, whose and what they are, and how the work is done. An option that is not named here counts.
+_NOT_IN_PIXELS = frozenset(
+    (
+        *("source", "root", "file_column", "mask_dir", "mask_column", "id_column", "order_column", "label_column"),
+        *("positive", "negative", "unlabelled", "exclude", "patient_column", "patient_folders", "missing_patient"),
+        *("split_column", "block_size", "val_fraction", "test_fraction", "seed", "fold", "allow_shared_groups"),
+        *("source_names", "names_table"),
+        *("out", "overwrite", "on_error", "progress", "jobs", "phantom_patients", "phantom_slices"),
+    )
+)

@@ -40,6 +40,8 @@ class PrepareReport:
     """Slices whose lung mask is implausible (computed) or empty (given)."""
     masks_reused: int
     """Computed masks taken over from the store that was replaced."""
+    resumed: int
+    """Slices taken over from an unfinished preparation of the same store."""
     duplicates: int
     """Slices that equal an earlier one, pixel for pixel."""
     groups_joined: int
@@ -83,6 +85,8 @@ class PrepareReport:
             f"lung masks {self.mask_source}: {failed}",
             f"{self.duplicates} slices equal another one; {self.groups_joined} groups were joined for that",
         ]
+        if self.resumed:
+            lines.append(f"{self.resumed} slices had been prepared by an earlier call that was cut off")
         lines += [f"skipped: {reason}" for _, reason in self.skipped]
         return [*lines, *self.notes, f"{self.store} was written in {self.seconds:.1f} s"]
 
@@ -95,6 +99,7 @@ def build_report(
     duplicates: int = 0,
     groups_joined: int = 0,
     masks_reused: int = 0,
+    resumed: int = 0,
     skipped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
     names_hidden: bool = False,
@@ -121,6 +126,7 @@ def build_report(
         mask_source=writer.mask_source,
         mask_failures=sum(not record.mask_ok for record in records),
         masks_reused=masks_reused,
+        resumed=resumed,
         duplicates=duplicates,
         groups_joined=groups_joined,
         shared_groups=sum(sum(group in found for found in groups.values()) > 1 for group in all_groups),

@@ -124,6 +124,11 @@ def unregister_reader(reader: SliceReader) -> None:
     _registered.remove(reader)
 
 
+def registered_readers() -> tuple[SliceReader, ...]:
+    """The readers that were added, the latest first."""
+    return tuple(_registered)
+
+
 def find_reader(path: Path, options: ReadOptions = DEFAULTS) -> SliceReader | None:
     """The reader that claims ``path``, or None; ``options`` are for the built-in readers of series and volumes."""
     from .readers_dicom import DicomReader

@@ -85,23 +85,23 @@ class SliceStore:
         store.size = store.info["size"]
         negative, positive = store.info["class_names"]
         store.class_names = (negative, positive)
-        records = read_manifest(store.path / "manifest.csv")
-        if len(records) != store.info["count"]:
+        manifest = read_manifest(store.path / "manifest.csv")
+        count = len(manifest.ids)
+        if count != store.info["count"]:
             raise StoreError(
-                f"{store.path / 'manifest.csv'} has {len(records)} rows, but store.json speaks of "
+                f"{store.path / 'manifest.csv'} has {count} rows, but store.json speaks of "
                 f"{store.info['count']} slices; {MAKE_AGAIN}"
             )
-        shape = (len(records), store.size, store.size)
+        shape = (count, store.size, store.size)
         store.slices = map_array(store.path / "slices.npy", shape)
         store.masks = map_array(store.path / "masks.npy", shape)
-        unknown = (np.nan, np.nan)
-        store.labels = _frozen(np.array([record.label for record in records], dtype=np.int8))
-        store.mask_ok = _frozen(np.array([record.mask_ok for record in records], dtype=np.bool_))
-        store.spacings = _frozen(np.array([record.spacing or unknown for record in records], dtype=np.float64))
+        store.labels = _frozen(np.array(manifest.labels, dtype=np.int8))
+        store.mask_ok = _frozen(np.array(manifest.mask_ok, dtype=np.bool_))
+        store.spacings = _frozen(np.array(manifest.spacings, dtype=np.float64))
         for name in ("ids", "patients", "groups", "splits", "sources"):
-            values = [getattr(record, name.removesuffix("s")) for record in records]
-            setattr(store, name, _frozen(np.array(values, dtype=np.str_)))
-        store.fingerprint = fingerprint(records, store.info["pixels_sha256"])
+            setattr(store, name, _frozen(np.array(getattr(manifest, name), dtype=np.str_)))
+        pixels = store.info["pixels_sha256"]
+        store.fingerprint = fingerprint(manifest.ids, manifest.labels, manifest.splits, pixels)
         return store
 
     def __len__(self) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as quoted
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import numpy.typing as npt
 
 from .._version import __version__
 from ..errors import StoreError
+from .store_workplace import workplace_of
 
 FORMAT_NAME = "plr_fast slice store"
 FORMAT_VERSION = 1
@@ -24,6 +28,8 @@ SPLITS = ("train", "val", "test")
 MAKE_AGAIN = "make the store again with 'plr-fast prepare --overwrite'"
 
 _LABELS = {"": -1, "0": 0, "1": 1}
+_FLAGS = {"0": False, "1": True}
+_UNKNOWN = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -48,20 +54,31 @@ class SliceRecord:
     """Whether the lung mask is plausible."""
 
 
-def fingerprint(records: Iterable[SliceRecord], pixels: Mapping[str, str]) -> str:
-    """SHA-256 over ids, labels and splits in order, and the hashes of the pixels."""
-    digest = hashlib.sha256()
-    for record in records:
-        # JSON keeps the fields apart whatever characters an id contains.
-        digest.update(json.dumps([record.id, record.label, record.split]).encode())
+def fingerprint(ids: Iterable[str], labels: Iterable[int], splits: Iterable[str], pixels: Mapping[str, str]) -> str:
+    """SHA-256 over ids, labels and splits, one of each for every slice in order, and the hashes of the pixels."""
+    # The bytes of json.dumps([id, label, split]), which keep the fields apart whatever characters an id contains; as
+    # splits are plain words and labels small numbers, only the id needs the encoder, which is most of the time.
+    rows = (f'[{quoted(name)}, {label}, "{split}"]' for name, label, split in zip(ids, labels, splits, strict=True))
+    digest = hashlib.sha256("".join(rows).encode())
     digest.update(json.dumps(dict(sorted(pixels.items()))).encode())
     return digest.hexdigest()
+
+
+def picture_digest(picture: npt.NDArray[np.uint8]) -> bytes:
+    """16 bytes that name the pixels of a slice, (S, S); equal slices have equal ones."""
+    return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
 
 
 def read_info(path: Path) -> dict[str, Any]:
     """The checked content of ``store.json`` of the store at ``path``; raises ``StoreError``."""
     if not path.is_dir():
         what = "is a file, not a folder" if path.exists() else "does not exist"
+        begun = workplace_of(path)
+        if begun.exists():
+            raise StoreError(
+                f"no slice store at {path}: it {what}, but {begun} is an unfinished preparation of it: run the same "
+                "'plr-fast prepare' again to go on"
+            )
         raise StoreError(f"no slice store at {path}: it {what}; make one with 'plr-fast prepare'")
     file = path / "store.json"
     try:
@@ -94,56 +111,74 @@ def read_info(path: Path) -> dict[str, Any]:
     return info
 
 
-def read_manifest(file: Path) -> list[SliceRecord]:
+@dataclass(frozen=True)
+class Manifest:
+    """The columns of ``manifest.csv``, as :class:`SliceRecord` has them, in array order."""
+
+    ids: list[str] = field(default_factory=list)
+    patients: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    spacings: list[tuple[float, float]] = field(default_factory=list)
+    """NaN where unknown."""
+    mask_ok: list[bool] = field(default_factory=list)
+
+
+def read_manifest(file: Path) -> Manifest:
     """The rows of ``manifest.csv``, each checked; raises ``StoreError`` with the line."""
     try:
         with file.open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise StoreError(f"{file} lacks the column(s) {', '.join(missing)}; {MAKE_AGAIN}")
-            records: list[SliceRecord] = []
-            seen: set[str] = set()
-            for row in reader:
-                where = f"{file}, line {reader.line_num}"
-                record = _parse_row(row, where)
-                if record.id in seen:
-                    raise StoreError(f"{where}: the id {record.id!r} occurs twice; {MAKE_AGAIN}")
-                seen.add(record.id)
-                records.append(record)
+            return _parse(csv.reader(stream, strict=True), file)
     except FileNotFoundError as error:
         raise StoreError(f"{file} is missing; {MAKE_AGAIN}") from error
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise StoreError(f"{file} cannot be read: {error}; {MAKE_AGAIN}") from error
-    return records
 
 
-def _parse_row(row: Mapping[str | None, Any], where: str) -> SliceRecord:
-    # DictReader files surplus fields under None and fills missing ones with None.
-    if None in row or None in row.values():
-        raise StoreError(f"{where}: the number of fields differs from the header's; {MAKE_AGAIN}")
-    if row["label"] not in _LABELS:
-        raise StoreError(f"{where}: label is {row['label']!r}, not 0, 1 or empty")
-    if row["split"] not in SPLITS:
-        raise StoreError(f"{where}: split is {row['split']!r}, not one of {', '.join(SPLITS)}")
-    if row["mask_ok"] not in ("0", "1"):
-        raise StoreError(f"{where}: mask_ok is {row['mask_ok']!r}, not 0 or 1")
-    spacing = None
-    if row["spacing_y"] or row["spacing_x"]:
+def _parse(reader: Any, file: Path) -> Manifest:
+    # One plain loop: a store of 100,000 slices is to open at once.
+    header: list[str] = next(reader, [])
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise StoreError(f"{file} lacks the column(s) {', '.join(missing)}; {MAKE_AGAIN}")
+    width, pick = len(header), itemgetter(*(header.index(name) for name in COLUMNS))
+    found = Manifest()
+    seen: set[str] = set()
+    for row in reader:
+        if len(row) != width:
+            if not row:
+                continue  # a blank line
+            raise StoreError(
+                f"{file}, line {reader.line_num}: the number of fields differs from the header's; {MAKE_AGAIN}"
+            )
+        name, patient, group, label, split, source, y, x, mask_ok = pick(row)
+        if name in seen or label not in _LABELS or split not in SPLITS or mask_ok not in _FLAGS:
+            raise StoreError(f"{file}, line {reader.line_num}: {_fault(name, label, split, mask_ok)}")
+        seen.add(name)
         try:
-            spacing = (float(row["spacing_y"]), float(row["spacing_x"]))
+            found.spacings.append((float(y), float(x)) if y or x else _UNKNOWN)
         except ValueError as error:
-            raise StoreError(f"{where}: spacing is not a number: {error}") from error
-    return SliceRecord(
-        id=row["id"],
-        group=row["group"],
-        split=row["split"],
-        label=_LABELS[row["label"]],
-        patient=row["patient"],
-        source=row["source"],
-        spacing=spacing,
-        mask_ok=row["mask_ok"] == "1",
-    )
+            raise StoreError(f"{file}, line {reader.line_num}: spacing is not a number: {error}") from error
+        found.ids.append(name)
+        found.patients.append(patient)
+        found.groups.append(group)
+        found.labels.append(_LABELS[label])
+        found.splits.append(split)
+        found.sources.append(source)
+        found.mask_ok.append(_FLAGS[mask_ok])
+    return found
+
+
+def _fault(name: str, label: str, split: str, mask_ok: str) -> str:
+    if label not in _LABELS:
+        return f"label is {label!r}, not 0, 1 or empty"
+    if split not in SPLITS:
+        return f"split is {split!r}, not one of {', '.join(SPLITS)}"
+    if mask_ok not in _FLAGS:
+        return f"mask_ok is {mask_ok!r}, not 0 or 1"
+    return f"the id {name!r} occurs twice; {MAKE_AGAIN}"
 
 
 def map_array(file: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:

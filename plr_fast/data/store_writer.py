@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import secrets
-import shutil
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,20 @@ from .._version import __version__
 from ..errors import DataError, StoreError
 from ..files import require_space, storage_error, sync, write_json
 from .store_format import COLUMNS, FORMAT_NAME, FORMAT_VERSION, SPLITS, SliceRecord
+from .store_workplace import Workplace
 
 # What a row of the manifest takes on disk, roughly; only for the check of free space.
 _ROW_BYTES = 256
+
+_ARRAYS = ("slices", "masks")
+
+
+class Mark(NamedTuple):
+    """How far a writer has come: what :meth:`StoreWriter.rollback` goes back to."""
+
+    rows: int
+    digests: Mapping[str, Any]
+    checksum: int
 
 
 class StoreWriter:
@@ -33,6 +43,9 @@ class StoreWriter:
     an exception; otherwise (also on Ctrl-C) it is removed and what was at ``path`` stays. The pixels are hashed on
     their way. :attr:`records` may be changed until the block ends, so that groups and splits can be decided when all
     pixels have been seen.
+
+    A writer whose :attr:`keep` is set leaves the hidden folder behind when the block fails, and so does the end of the
+    process; the next writer of the same path takes the slices over by :meth:`adopt`, or writes over them.
 
     Args:
         path: the folder to make.
@@ -50,8 +63,12 @@ class StoreWriter:
 
     Raises:
         ValueError: ``size``, ``count`` or ``class_names`` make no sense.
-        StoreError: ``path`` exists and may not be replaced.
-        StorageError: too little space, or writing failed; nothing is left behind.
+        StoreError: ``path`` exists and may not be replaced, or another process makes it at the moment.
+        StorageError: too little space, or writing failed; nothing is left behind unless :attr:`keep` is set.
+
+    Attributes:
+        keep: leave behind what was written when the block fails.
+        place: the hidden folder.
     """
 
     def __init__(
@@ -88,25 +105,30 @@ class StoreWriter:
         self.overwrite = overwrite
         self.allow_shared_groups = allow_shared_groups
         self.records: list[SliceRecord] = []
+        self.keep = False
+        self.place = Workplace(self.path)
         self._ids: set[str] = set()
         self._folder: Path | None = None
         self._files: dict[str, BinaryIO] = {}
-        self._digests = {name: hashlib.sha256() for name in ("slices", "masks")}
+        self._digests = {name: hashlib.sha256() for name in _ARRAYS}
+        self._checksum = 0
 
     def __enter__(self) -> StoreWriter:
-        self._check_target()
-        require_space(self.path, self.count * (2 * self.size * self.size + _ROW_BYTES), f"the store {self.path}")
-        folder = self._sibling("tmp")
+        check_target(self.path, overwrite=self.overwrite)  # before a folder is made for it
+        existed = self.place.folder.exists()
+        self.place.open()
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-            self._folder = folder
-            for name in self._digests:
-                self._files[name] = (folder / f"{name}.npy").open("wb")
-                self._files[name].write(self._header(self.count))
+            check_target(self.path, overwrite=self.overwrite)  # an earlier store may have been put back
+            self._require_space()
+            for name in _ARRAYS:
+                self._files[name] = self._open(self.place.store / f"{name}.npy")
         except OSError as error:
-            self._abandon()
+            self._end(keep=existed)
             raise storage_error(error, self.path) from error
+        except BaseException:
+            self._end(keep=existed)
+            raise
+        self._folder = self.place.store
         return self
 
     def add(
@@ -119,8 +141,6 @@ class StoreWriter:
             DataError: the id is empty or taken.
             StorageError: writing failed.
         """
-        if self._folder is None:
-            raise RuntimeError("StoreWriter.add works inside its 'with' block only")
         shape = (self.size, self.size)
         if image.shape != shape or image.dtype != np.uint8:
             raise ValueError(f"image must be uint8 {shape}, not {image.dtype} {image.shape}")
@@ -128,20 +148,83 @@ class StoreWriter:
             raise ValueError(f"mask must be bool or uint8 {shape}, not {mask.dtype} {mask.shape}")
         if mask.dtype == np.uint8 and mask.max() > 1:
             raise ValueError(f"mask must hold 0 and 1 only, but has {mask.max()}")
-        if len(self.records) == self.count:
-            raise ValueError(f"only {self.count} slices were announced; slice {record.id!r} is one too many")
-        if not record.id or record.id in self._ids:
-            raise DataError(f"slice ids must be unique and not empty: {record.id!r} is not")
+        self._check_next(record)
+        contents = (image.tobytes(), mask.view(np.uint8).tobytes())
         try:
-            for name, pixels in (("slices", image), ("masks", mask.view(np.uint8))):
-                content = pixels.tobytes()
-                self._files[name].write(content)
-                self._digests[name].update(content)
+            for file, content in zip(self._files.values(), contents, strict=True):
+                file.write(content)
         except OSError as error:
             raise storage_error(error, self.path) from error
-        self._ids.add(record.id)
-        self.records.append(record)
+        self._take(contents, record)
         return len(self.records) - 1
+
+    def mark(self) -> Mark:
+        """Where the writer is now, for :meth:`rollback`."""
+        digests = {name: digest.copy() for name, digest in self._digests.items()}
+        return Mark(len(self.records), digests, self._checksum)
+
+    def rollback(self, mark: Mark) -> None:
+        """Drop the slices that were added since ``mark``. Raises ``StorageError``."""
+        for record in self.records[mark.rows :]:
+            self._ids.discard(record.id)
+        del self.records[mark.rows :]
+        self._digests, self._checksum = dict(mark.digests), mark.checksum
+        try:
+            for file in self._files.values():
+                file.seek(self._offset(mark.rows))
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
+    def flush(self) -> int:
+        """Hand all slices over to the system, so that they outlive this process; returns a checksum of their pixels.
+
+        Raises:
+            StorageError: writing failed.
+        """
+        try:
+            for file in self._files.values():
+                file.flush()
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        return self._checksum
+
+    def adopt(self, records: Sequence[SliceRecord], checksum: int) -> bool:
+        """Take the next slices over from an earlier writer of this path that was cut off.
+
+        Args:
+            records: what is known about them.
+            checksum: what :meth:`flush` returned after them.
+
+        Returns:
+            Whether they were there with these pixels; if not, nothing has changed.
+
+        Raises:
+            DataError, StorageError, ValueError: as :meth:`add`.
+        """
+        mark = self.mark()
+        length = self.size * self.size
+        try:
+            for record in records:
+                self._check_next(record)
+                contents = tuple(file.read(length) for file in self._files.values())
+                if any(len(content) != length for content in contents):
+                    break
+                self._take(contents, record)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        if len(self.records) == mark.rows + len(records) and self._checksum == checksum:
+            return True
+        self.rollback(mark)
+        return False
+
+    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Image and mask, uint8 (S, S), of a slice that was added. Raises ``StorageError``."""
+        self.flush()
+        try:
+            slices, masks = (self._row(name, index) for name in _ARRAYS)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        return slices, masks
 
     def attach(self, name: str, content: bytes) -> None:
         """Put one more file into the store, which readers of the store pass over.
@@ -155,7 +238,7 @@ class StoreWriter:
         if (
             not name
             or Path(name).name != name
-            or name in ("..", *(f"{own}.npy" for own in self._digests), "manifest.csv", "store.json")
+            or name in ("..", *(f"{own}.npy" for own in _ARRAYS), "manifest.csv", "store.json")
         ):
             raise ValueError(f"{name!r} must be the plain name of a file that is not one of the store's own")
         try:
@@ -173,21 +256,21 @@ class StoreWriter:
         except OSError as failure:
             raise storage_error(failure, self.path) from failure
         finally:
-            self._abandon()
+            self._end(keep=self.keep)
 
     def _finish(self, folder: Path) -> None:
         if not self.records:
             raise DataError(f"no slice to write: {self.path} was not made")
         self._check_records()
-        for name, file in self._files.items():
+        for file in self._files.values():
             # The number of rows is known only now. NumPy pads its headers so that the first axis can grow in place.
             file.flush()
+            file.truncate(self._offset(len(self.records)))
             file.seek(0)
             file.write(self._header(len(self.records)))
             file.flush()
             os.fsync(file.fileno())
             file.close()
-            sync(folder / f"{name}.npy")
         self._write_manifest(folder / "manifest.csv")
         write_json(
             folder / "store.json",
@@ -211,36 +294,9 @@ class StoreWriter:
 
         # Every reader will open the store with this same code: better to fail here, before anything is replaced.
         SliceStore.open(folder)
-        self._check_target()
-        self._publish(folder)
-
-    def _publish(self, folder: Path) -> None:
-        if not self.path.exists():
-            folder.replace(self.path)
-        else:
-            # A folder cannot be renamed over a filled one: the old store steps aside and comes back if need be.
-            old = self._sibling("old")
-            self.path.replace(old)
-            try:
-                folder.replace(self.path)
-            except OSError:
-                old.replace(self.path)
-                raise
-            shutil.rmtree(old, ignore_errors=True)
-        self._folder = None
-        sync(self.path.parent)
-
-    def _check_target(self) -> None:
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise StoreError(f"{self.path} exists and is not a folder; choose another place for the store")
-        if not any(self.path.iterdir()):
-            return
-        if not (self.path / "store.json").is_file():
-            raise StoreError(f"{self.path} exists, holds other files and is no slice store; choose another folder")
-        if not self.overwrite:
-            raise StoreError(f"{self.path} exists already; add --overwrite (overwrite=True) to replace that store")
+        sync(folder)
+        check_target(self.path, overwrite=self.overwrite)
+        self.place.publish()
 
     def _check_records(self) -> None:
         splits_of: dict[str, set[str]] = {}
@@ -280,16 +336,69 @@ class StoreWriter:
         )
         return stream.getvalue()
 
-    def _sibling(self, kind: str) -> Path:
-        # Beside the target, hence on the same file system: renaming stays atomic.
-        return self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.{kind}")
+    def _offset(self, row: int) -> int:
+        return len(self._header(self.count)) + row * self.size * self.size
 
-    def _abandon(self) -> None:
+    def _row(self, name: str, index: int) -> npt.NDArray[np.uint8]:
+        with (self.place.store / f"{name}.npy").open("rb") as file:
+            file.seek(self._offset(index))
+            return np.frombuffer(file.read(self.size * self.size), np.uint8).reshape(self.size, self.size)
+
+    def _open(self, file: Path) -> BinaryIO:
+        """The array file, with what an earlier writer left in it, at its first row."""
+        stream = file.open("r+b" if file.exists() else "w+b")
+        try:
+            stream.write(self._header(self.count))
+            stream.seek(self._offset(0))
+        except BaseException:
+            with suppress(OSError):
+                stream.close()
+            raise
+        return stream
+
+    def _require_space(self) -> None:
+        files = [self.place.store / f"{name}.npy" for name in _ARRAYS]
+        there = sum(file.stat().st_size for file in files if file.exists())
+        needed = self.count * (2 * self.size * self.size + _ROW_BYTES) - there
+        require_space(self.path, needed, f"the store {self.path}")
+
+    def _check_next(self, record: SliceRecord) -> None:
+        if self._folder is None:
+            raise RuntimeError("StoreWriter.add works inside its 'with' block only")
+        if len(self.records) == self.count:
+            raise ValueError(f"only {self.count} slices were announced; slice {record.id!r} is one too many")
+        if not record.id or record.id in self._ids:
+            raise DataError(f"slice ids must be unique and not empty: {record.id!r} is not")
+
+    def _take(self, contents: Sequence[bytes], record: SliceRecord) -> None:
+        for digest, content in zip(self._digests.values(), contents, strict=True):
+            digest.update(content)
+            self._checksum = zlib.crc32(content, self._checksum)
+        self._ids.add(record.id)
+        self.records.append(record)
+
+    def _end(self, *, keep: bool) -> None:
         for file in self._files.values():
-            # Closing flushes, which a full disk refuses once more; the file is about to go anyway.
+            # Closing flushes, which a full disk refuses once more; what is lost was not in the journal either.
             with suppress(OSError):
                 file.close()
         self._files.clear()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self._folder = None
+        if keep:
+            self.place.release()
+        else:
+            self.place.discard()
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse to put a store where something else is: raises ``StoreError``."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise StoreError(f"{path} exists and is not a folder; choose another place for the store")
+    if not any(path.iterdir()):
+        return
+    if not (path / "store.json").is_file():
+        raise StoreError(f"{path} exists, holds other files and is no slice store; choose another folder")
+    if not overwrite:
+        raise StoreError(f"{path} exists already; add --overwrite (overwrite=True) to replace that store")

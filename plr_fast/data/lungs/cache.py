@@ -7,7 +7,6 @@ the recipe (method, version, parameters) that the store names. Everything else i
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from ...errors import StoreError
 from ..store import SliceStore
+from ..store_format import picture_digest
 from .quality import MaskQuality
 
 QUALITY_FILE = "masks.csv"
@@ -58,9 +58,8 @@ class MaskCache:
     """Computed masks of an earlier store, found by the pixels of their slices."""
 
     def __init__(self, store: SliceStore, qualities: Sequence[MaskQuality]) -> None:
-        self.reused = 0
         self._store, self._qualities = store, qualities
-        self._place = {_digest(picture): index for index, picture in enumerate(store.slices)}
+        self._place = {picture_digest(picture): index for index, picture in enumerate(store.slices)}
 
     @classmethod
     def open(cls, path: Path, recipe: Mapping[str, Any], *, size: int, fit: str) -> MaskCache | None:
@@ -83,15 +82,10 @@ class MaskCache:
 
     def find(self, picture: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], MaskQuality] | None:
         """Mask (S, S) and quality of an equal slice, or None."""
-        index = self._place.get(_digest(picture))
+        index = self._place.get(picture_digest(picture))
         if index is None:
             return None
-        self.reused += 1
         return np.array(self._store.masks[index], dtype=np.bool_), self._qualities[index]
-
-
-def _digest(picture: npt.NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(picture).tobytes(), digest_size=16).digest()
 
 
 def _parse(row: Mapping[str, str]) -> MaskQuality:

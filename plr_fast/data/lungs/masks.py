@@ -9,14 +9,18 @@ own masks where that matters, or, for volumes in Hounsfield units, those of a tr
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, fields
-from typing import Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from .quality import MaskQuality, Settings, judge
+
+if TYPE_CHECKING:
+    import torch
+    from typing_extensions import TypeIs  # of the type checker; not needed to run
 
 __all__ = ["MASK_VERSION", "MaskQuality", "lung_mask", "mask_recipe"]
 
@@ -169,8 +173,8 @@ def lung_mask(
         masks[index] = found.mask
         qualities.append(judge(found.mask, found.features, settings, found.method, found.threshold))
     result: torch.Tensor | npt.NDArray[np.bool_] = masks.reshape(array.shape)
-    if isinstance(images, torch.Tensor):
-        result = torch.from_numpy(result).to(images.device)
+    if _is_tensor(images):
+        result = sys.modules["torch"].from_numpy(result).to(images.device)
     return (result, qualities) if return_quality else result
 
 
@@ -207,9 +211,15 @@ def check_settings(**values: Any) -> Settings:
     return Settings(**checked)
 
 
+def _is_tensor(images: object) -> TypeIs[torch.Tensor]:
+    # Who has a tensor has torch loaded; those who prepare slices on many cores do without its seconds and its memory.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(images, torch.Tensor)
+
+
 def as_array(images: object) -> npt.NDArray[Any]:
     """Check kind and shape, and view the images as a NumPy array."""
-    if isinstance(images, torch.Tensor):
+    if _is_tensor(images):
         shape = tuple(images.shape)
     elif isinstance(images, np.ndarray):
         shape = images.shape
@@ -219,9 +229,9 @@ def as_array(images: object) -> npt.NDArray[Any]:
         raise ValueError(f"images must have shape (H, W), (B, H, W) or (B, 1, H, W), got {shape}")
     if min(shape[-2:]) < _LEAST_SIDE:
         raise ValueError(f"images must be at least {_LEAST_SIDE} pixels high and wide, got {shape[-2]}x{shape[-1]}")
-    if isinstance(images, torch.Tensor):
+    if _is_tensor(images):
         host = images.detach().cpu()
-        wide: npt.NDArray[Any] = (host.float() if host.dtype == torch.bfloat16 else host).numpy()
+        wide: npt.NDArray[Any] = (host.float() if str(host.dtype) == "torch.bfloat16" else host).numpy()
         return wide
     return images
 

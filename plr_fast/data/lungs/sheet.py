@@ -97,26 +97,6 @@ def worst_masks_sheet(
     )
 
 
-class WorstMasks:
-    """The masks most in doubt of any number of slices that come one by one; only so many are kept in memory."""
-
-    def __init__(self, count: int = 10) -> None:
-        self._count = count
-        self._kept: list[tuple[str, Picture, npt.NDArray[np.bool_], MaskQuality]] = []
-
-    def add(self, name: str, picture: Picture, mask: npt.NDArray[np.bool_], quality: MaskQuality) -> None:
-        """Take note of a slice: uint8 (H, W), its mask and what is known about it."""
-        self._kept.append((name, picture, mask, quality))
-        if len(self._kept) > self._count:
-            worst = worst_masks([kept[3] for kept in self._kept], self._count)
-            self._kept = [self._kept[index] for index in sorted(worst)]
-
-    def sheet(self) -> Picture:
-        """As :func:`worst_masks_sheet`. Raises ``ValueError`` where nothing was added."""
-        names, pictures, masks, qualities = zip(*self._kept, strict=True) if self._kept else ((), (), (), ())
-        return worst_masks_sheet(pictures, masks, qualities, names, count=self._count)
-
-
 def describe(name: str, quality: MaskQuality) -> str:
     """Two lines: name, area and number of regions; why the mask is not plausible, or how it was found."""
     parts = f"{quality.components} part" + ("s" if quality.components != 1 else "")
