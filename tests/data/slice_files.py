@@ -12,6 +12,7 @@ import pytest
 
 from plr_fast.data import SliceStore
 from plr_fast.data.prepare import PrepareConfig, PrepareReport, prepare
+from plr_fast.data.store_workplace import workplace_of
 
 SIZE = 32
 PER_CLASS = 12
@@ -61,10 +62,11 @@ class DataSet:
         report = prepare(self.config(**changes))
         return report, SliceStore.open(report.store)
 
-    def refuse(self, error: type[Exception], message: str, **changes: Any) -> None:
-        """Preparing must fail so, and leave nothing behind."""
+    def refuse(self, error: type[Exception], message: str, *, kept: bool = False, **changes: Any) -> None:
+        """Preparing must fail so, and leave nothing behind but (``kept``) what the next call can go on with."""
         config = self.config(**changes)
-        before = sorted(self.root.parent.iterdir())
+        before = set(self.root.parent.iterdir())
         with pytest.raises(error, match=message):
             prepare(config)
-        assert sorted(self.root.parent.iterdir()) == before
+        left = {workplace_of(config.out)} if kept else set()
+        assert set(self.root.parent.iterdir()) == before | left

@@ -10,18 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plr_fast.data.lungs.masks import MaskQuality, lung_mask
+from plr_fast.data.lungs.masks import MaskQuality
 from plr_fast.data.lungs.quality import no_mask
 from plr_fast.data.lungs.sheet import (
     MASK_COLOUR,
     TRUTH_COLOUR,
-    WorstMasks,
     mask_sheet,
     png,
     worst_masks,
     worst_masks_sheet,
 )
-from plr_fast.data.phantom.scans import thorax_phantom
 
 
 def quality(doubt: float) -> MaskQuality:
@@ -59,17 +57,6 @@ def test_sizes_may_differ_and_long_captions_are_broken() -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(sheet)))), sheet)
 
 
-def test_bounded_memory_gives_the_same_sheet() -> None:
-    data = thorax_phantom(15, 2, 48, seed=4)
-    masks, qualities = lung_mask(data.slices, return_quality=True, min_share=0.2)
-    names = [f"slice {index}" for index in range(len(masks))]
-    worst = WorstMasks(4)
-    for row in zip(names, data.slices, masks, qualities, strict=True):
-        worst.add(*row)
-    expected = worst_masks_sheet(list(data.slices), list(masks), qualities, names, count=4)
-    np.testing.assert_array_equal(worst.sheet(), expected)
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -91,5 +78,3 @@ def test_wrong_sheets(changes: dict[str, Any], text: str) -> None:
 def test_wrong_worst_sheets() -> None:
     with pytest.raises(ValueError, match="equally many"):
         worst_masks_sheet([np.zeros((8, 8), np.uint8)], [np.zeros((8, 8), bool)], [])
-    with pytest.raises(ValueError, match="at least one"):
-        WorstMasks().sheet()

@@ -204,9 +204,10 @@ class TestGroupsAndSplits:
     def test_equal_pictures_in_two_given_splits(self, data: DataSet) -> None:
         shutil.copy(data.file(0), data.file(10))
         message = r"1 equal pictures lie in different given splits: 'normal/0\.png \(train\) = normal/10\.png \(test\)'"
-        data.refuse(DataError, message, split_column="split")
+        data.refuse(DataError, message, split_column="split", kept=True)
         report, _ = data.prepare(split_column="split", allow_shared_groups=True)
         assert report.shared_groups == 1
+        assert report.resumed == 24
 
     def test_files_alone_are_said_aloud(self, data: DataSet) -> None:
         report, _ = data.prepare(patient_column="")
@@ -361,10 +362,10 @@ class TestRealData:
     def test_sars_cov2_by_blocks(self, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # Groups and splits are the matter here; the masks of all 2,481 slices would take most of the time.
         monkeypatch.setattr(
-            prepare_images, "_compute_mask", lambda content, _: (content < 100, no_mask("not computed"))
+            prepare_images, "_compute_mask", lambda content, _: (content < 100, no_mask("not computed"), False)
         )
         source = real_data / "ct/sars_cov2_ct/index.csv"
-        options: dict[str, Any] = {"order_column": "order", "block_size": 40, "size": 32, "progress": False}
+        options: dict[str, Any] = {"order_column": "order", "block_size": 40, "size": 32, "progress": False, "jobs": 1}
         report = prepare(PrepareConfig(source, tmp_path / "s", **options))
         store = SliceStore.open(report.store)
         assert (report.slices, report.groups, report.unit) == (2481, 32 + 31, "block")

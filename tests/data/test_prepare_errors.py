@@ -32,8 +32,9 @@ class TestBadFiles:
             (data.root / "normal/5.dat").write_bytes(b"x")
             Image.fromarray(lung(5)).save(data.root.parent / "masks" / "normal/5.png")
             path = data.root / "normal/5.dat"
-        data.refuse(ImageReadError, r"5\.(png|dat).*--on-error skip")
+        data.refuse(ImageReadError, r"5\.(png|dat).*--on-error skip", kept=kind in ("truncated", "empty", "text"))
         report, store = data.prepare(on_error="skip")
+        assert report.resumed == (5 if kind in ("truncated", "empty", "text") else 0)
         assert report.slices == 23
         assert [name for name, _ in report.skipped] == [data.rows[5]["file"]]
         assert str(path) in report.skipped[0][1]
@@ -66,7 +67,7 @@ class TestBadFiles:
         path.write_bytes(b"")
         if mask is not None:
             Image.fromarray(mask).save(path)
-        data.refuse(ImageReadError, message)
+        data.refuse(ImageReadError, message, kept=True)
         assert data.prepare(on_error="skip")[0].slices == 23
 
     @pytest.mark.parametrize(("pages", "message"), [(1, "has fewer pages"), (3, "has more pages")])
@@ -166,7 +167,14 @@ class TestDisk:
             return FullDisk(stream) if path.suffix == ".npy" else stream
 
         monkeypatch.setattr(store_writer.Path, "open", full_open)
-        data.refuse(StorageError, "store: No space left on device; nothing was overwritten; free some space")
+        message = "store: No space left on device; nothing was overwritten; free some space"
+        data.refuse(StorageError, message, kept=True)
+        monkeypatch.undo()
+        report, store = data.prepare()
+        assert 0 < report.resumed < 10
+        _, whole = data.prepare(out=data.root.parent / "whole")
+        assert store.fingerprint == whole.fingerprint
+        store.verify()
 
 
 class TestConfig:

@@ -112,10 +112,12 @@ class TestFolders:
 
     def test_the_same_salt_gives_the_same_store(self, hospital: Path) -> None:
         first, _ = made(hospital, patient_salt="a")
-        other, _ = made(hospital, patient_salt="a", out=hospital.parent / "other")
+        other, _ = made(hospital, patient_salt="a", out=hospital.parent / "other", jobs=2)
         third, _ = made(hospital, patient_salt="b", out=hospital.parent / "third")
         manifests = [(report.store / "manifest.csv").read_text() for report in (first, other, third)]
         assert manifests[0] == manifests[1] != manifests[2]
+        for file in first.store.iterdir():
+            assert file.read_bytes() == (other.store / file.name).read_bytes()
 
     def test_two_series_of_one_patient_share_a_group(self, hospital: Path) -> None:
         again = ct_slices(volume(3, SIZE, SIZE), **(tags(0) | {"SeriesInstanceUID": uid("more")}))
@@ -142,7 +144,7 @@ class TestFolders:
     def test_splits_are_checked_before_anything_is_read(self, hospital: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for folder in sorted((hospital / "covid").iterdir())[1:]:
             folder.rename(hospital / "normal" / folder.name)
-        monkeypatch.setattr("plr_fast.data.prepare.prepare_entry", lambda *_, **__: pytest.fail("read too early"))
+        monkeypatch.setattr("plr_fast.data.prepare_pool.prepare_slices", lambda *_, **__: pytest.fail("read too early"))
         with pytest.raises(DataError, match=r"the class 'covid' has 1 group\(s\)"):
             made(hospital)
 
