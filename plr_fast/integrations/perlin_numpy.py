@@ -104,7 +104,7 @@ def _noise(
     rng: Any,
 ) -> NDArray[np.float64]:
     for name, value in (("shape", shape), ("res", res), ("tileable", tileable)):
-        if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or len(value) != dims:
+        if not isinstance(value, (Sequence, np.ndarray)) or len(value) != dims:
             raise ValueError(f"{name} must have {dims} entries, one for each axis, not {value!r}")
     _require_quintic(interpolant)
     # An axis that is not to tile becomes half of one twice as long, if others are: its own edges then don't meet.
