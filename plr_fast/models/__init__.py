@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from .classifier import Classifier
+from .imagenet import load_imagenet
+from .pyramid import Pyramid
+from .shufflenet import DANet, ShuffleNetV2
+from .timm_encoder import TimmEncoder
 from .transfer import describe_encoder, load_encoder, read_encoder
 from .unet import Decoder, Encoder, UNet
 
-__all__ = ["Classifier", "Decoder", "Encoder", "UNet", "describe_encoder", "load_encoder", "read_encoder"]
+__all__ = [
+    "Classifier",
+    "DANet",
+    "Decoder",
+    "Encoder",
+    "Pyramid",
+    "ShuffleNetV2",
+    "TimmEncoder",
+    "UNet",
+    "describe_encoder",
+    "load_encoder",
+    "load_imagenet",
+    "read_encoder",
+]

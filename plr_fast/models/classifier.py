@@ -8,7 +8,8 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .unet import WIDTHS, Encoder, Norm, check_images, init_he, pad_to_stride
+from .pyramid import Pyramid
+from .unet import WIDTHS, Encoder, Norm, check_encoder, check_images, init_he, pad_to_stride
 
 
 class Classifier(nn.Module):
@@ -19,18 +20,24 @@ class Classifier(nn.Module):
         norm: ``"none"`` (the paper's) or ``"batch"``; as in the pretrained U-Net.
         hidden: Neurons of the fully connected layer.
         in_channels: Channels of the images.
+        encoder: Another encoder, which takes ``in_channels``; ``widths`` and ``norm`` then mean nothing.
 
     Raises:
         ValueError: as :class:`~plr_fast.models.UNet`, or ``hidden`` below 1.
     """
 
     def __init__(
-        self, widths: Sequence[int] = WIDTHS, norm: Norm = "none", hidden: int = 512, in_channels: int = 1
+        self,
+        widths: Sequence[int] = WIDTHS,
+        norm: Norm = "none",
+        hidden: int = 512,
+        in_channels: int = 1,
+        encoder: Pyramid | None = None,
     ) -> None:
         super().__init__()
         if hidden < 1:
             raise ValueError(f"hidden must be 1 or more, not {hidden}")
-        self.encoder = Encoder(in_channels, widths, norm)
+        self.encoder = check_encoder(encoder, in_channels) if encoder else Encoder(in_channels, widths, norm)
         self.hidden = nn.Linear(self.encoder.widths[-1], hidden)
         self.output = nn.Linear(hidden, 1)
         init_he(self.hidden)
@@ -45,6 +52,6 @@ class Classifier(nn.Module):
         """
         check_images(images, self.encoder.in_channels)
         # Padded as in the U-Net, so that the encoder meets the geometry that it was pretrained on.
-        padded, _ = pad_to_stride(images)
+        padded, _ = pad_to_stride(images, self.encoder.stride)
         pooled = self.encoder(padded)[-1].mean(dim=(-2, -1))
         return cast(Tensor, self.output(F.relu(self.hidden(pooled)))).squeeze(1)

@@ -17,12 +17,14 @@ PREFIX = "encoder."
 MODEL_FILE = "model.safetensors"
 
 
-def load_encoder(model: nn.Module, source: str | os.PathLike[str]) -> None:
+def load_encoder(model: nn.Module, source: str | os.PathLike[str], *, inflate: bool = False) -> None:
     """Copy the encoder of a trained network into ``model.encoder``, every weight or none.
 
     Args:
         model: A network with an ``encoder`` (:class:`~plr_fast.models.Classifier`, :class:`~plr_fast.models.UNet`).
         source: A run folder (its best checkpoint is taken), a checkpoint folder, or a ``.safetensors`` file.
+        inflate: Fit an encoder of one channel to several, its first kernel shared out among them equally, or one of
+            several to one, by adding up: equal channels then give what one does. Otherwise that is refused.
 
     Raises:
         CheckpointError: nothing readable at ``source``, no encoder in it, not-finite weights, or an encoder of another
@@ -34,6 +36,9 @@ def load_encoder(model: nn.Module, source: str | os.PathLike[str]) -> None:
     path = find_weights(source)
     state = read_encoder(path)
     target = encoder.state_dict()
+    name = getattr(encoder, "first_conv", "")
+    if inflate and name in state and state[name].ndim == 4:
+        state[name] = _with_channels(state[name], target[name].shape[1], path)
     if not _same_shapes(state, target):
         raise CheckpointError(_explain(path, state, target))
     encoder.load_state_dict(state, strict=True)
@@ -91,6 +96,19 @@ def describe_encoder(state: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
+def _with_channels(weight: Tensor, channels: int, path: Path) -> Tensor:
+    """The first kernel (O, C, h, w) for another number of channels."""
+    theirs = weight.shape[1]
+    if theirs == channels:
+        return weight
+    if 1 not in (theirs, channels):
+        raise CheckpointError(
+            f"the encoder in {path} takes {theirs} channels, this network {channels}: only from or to one channel can "
+            "an encoder be fitted; choose context accordingly"
+        )
+    return weight.sum(dim=1, keepdim=True).expand(-1, channels, -1, -1).contiguous() / channels
+
+
 def _same_shapes(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> bool:
     return {name: tensor.shape for name, tensor in state.items()} == {
         name: tensor.shape for name, tensor in target.items()
@@ -99,6 +117,11 @@ def _same_shapes(state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> b
 
 def _explain(path: Path, state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> str:
     theirs, ours = describe_encoder(state), describe_encoder(target)
+    if not (theirs["widths"] and ours["widths"]) and not set(state) & set(target):
+        return (
+            f"{path} holds another kind of encoder (its tensors are named {next(iter(state))}, …, this network's "
+            f"{next(iter(target))}, …). Build both with the same encoder and model"
+        )
     differences = [f"{key} {theirs[key]} there, {ours[key]} here" for key in ours if theirs[key] != ours[key]]
     if not differences:
         missing = sorted(set(target) - set(state))
@@ -109,4 +132,7 @@ def _explain(path: Path, state: Mapping[str, Tensor], target: Mapping[str, Tenso
             for what, names in (("missing", missing), ("not expected", extra), ("of another shape", shapes))
             if names
         ]
-    return f"the encoder in {path} does not fit this network: {'; '.join(differences)}. Build both with equal settings"
+    mend = "Build both with equal settings"
+    if len(differences) == 1 and theirs["in_channels"] != ours["in_channels"]:
+        mend += ", or let it be fitted: inflate=True, --init-inflate"
+    return f"the encoder in {path} does not fit this network: {'; '.join(differences)}. {mend}"

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .pyramid import Pyramid
+
 Norm = Literal["none", "batch"]
 
 LEVELS = 5
@@ -44,7 +46,7 @@ class ConvStack(nn.Module):
         return F.relu(features)
 
 
-class Encoder(ConvStack):
+class Encoder(ConvStack, Pyramid):
     """Five levels of two 3×3 convolutions (``conv1`` … ``conv10``), halved by max pooling between the levels.
 
     Args:
@@ -52,9 +54,11 @@ class Encoder(ConvStack):
         widths: Channels of the five levels.
         norm: ``"batch"`` puts a batch norm (``norm1`` … ``norm10``) behind each convolution.
 
-    Attributes:
-        widths: Channels of the five feature maps, finest first.
+    The attributes are those of :class:`~plr_fast.models.Pyramid`.
     """
+
+    stride = STRIDE
+    first_conv = "conv1.weight"
 
     def __init__(self, in_channels: int = 1, widths: Sequence[int] = WIDTHS, norm: Norm = "none") -> None:
         widths = check_widths(widths)
@@ -112,10 +116,28 @@ class Decoder(ConvStack):
         return cast(Tensor, self.output(current))
 
 
+class ImageLevel(ConvStack):
+    """Two convolutions of the image, averaged down by ``factor``: a level finer than those an encoder gives."""
+
+    WIDTH = 32
+
+    def __init__(self, in_channels: int, factor: int, norm: Norm) -> None:
+        super().__init__([(in_channels, self.WIDTH), (self.WIDTH, self.WIDTH)], norm)
+        self.factor = factor
+        init_he(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, C, H, W) → features (B, 32, H / factor, W / factor)."""
+        pooled = F.avg_pool2d(images, self.factor) if self.factor > 1 else images
+        return self.apply_conv(2, self.apply_conv(1, pooled))
+
+
 class UNet(nn.Module):
     """Restores images: :class:`Encoder` + :class:`Decoder`, any height and width from 1 up.
 
-    Sizes that 16 does not divide are padded by repeating the edge and cropped again at the end.
+    Sizes that the encoder's stride (16) does not divide are padded by repeating the edge and cropped again at the end.
+    For an encoder whose finest map is coarser than the image, the levels between are made from the image itself, two
+    convolutions of 32 channels each, so that the decoder comes back to full resolution with skips all the way.
 
     Args:
         in_channels: Channels of the corrupted images.
@@ -123,17 +145,26 @@ class UNet(nn.Module):
         widths: Channels of the five levels. The default gives the encoder the shapes of VGG-13; the classic U-Net has
             1024 at the bottom.
         norm: ``"none"`` (the paper's) or ``"batch"``.
+        encoder: Another encoder, which takes ``in_channels``; ``widths`` are then its own and ``norm`` the decoder's.
 
     Raises:
-        ValueError: a channel number below 1, not five widths, an unknown ``norm``.
+        ValueError: a channel number below 1, not five widths, an unknown ``norm``, an encoder for other channels.
     """
 
     def __init__(
-        self, in_channels: int = 1, out_channels: int = 1, widths: Sequence[int] = WIDTHS, norm: Norm = "none"
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        widths: Sequence[int] = WIDTHS,
+        norm: Norm = "none",
+        encoder: Pyramid | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(in_channels, widths, norm)
-        self.decoder = Decoder(self.encoder.widths, out_channels, norm)
+        self.encoder = check_encoder(encoder, in_channels) if encoder else Encoder(in_channels, widths, norm)
+        factors = [2**level for level in range(self.encoder.finest.bit_length() - 1)]
+        self.image_levels = nn.ModuleList([ImageLevel(in_channels, factor, norm) for factor in factors])
+        fine = [ImageLevel.WIDTH] * len(factors)
+        self.decoder = Decoder((*fine, *self.encoder.widths), out_channels, norm)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, in_channels, H, W) → restored images (B, out_channels, H, W), linear (not clipped).
@@ -143,19 +174,27 @@ class UNet(nn.Module):
         """
         check_images(images, self.encoder.in_channels)
         height, width = images.shape[-2:]
-        padded, (top, left) = pad_to_stride(images)
-        restored = cast(Tensor, self.decoder(self.encoder(padded)))
+        padded, (top, left) = pad_to_stride(images, self.encoder.stride)
+        features = (*(level(padded) for level in self.image_levels), *self.encoder(padded))
+        restored = cast(Tensor, self.decoder(features))
         return restored[..., top : top + height, left : left + width]
 
 
-def pad_to_stride(images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Pad (B, C, H, W) to multiples of 16, evenly, by repeating the edge; also return (rows above, columns left)."""
+def pad_to_stride(images: Tensor, stride: int = STRIDE) -> tuple[Tensor, tuple[int, int]]:
+    """Pad (B, C, H, W) to multiples of ``stride``, evenly, by repeating the edge; also (rows above, columns left)."""
     height, width = images.shape[-2:]
-    rows, columns = -height % STRIDE, -width % STRIDE
+    rows, columns = -height % stride, -width % stride
     top, left = rows // 2, columns // 2
     if rows or columns:
         images = F.pad(images, (left, columns - left, top, rows - top), mode="replicate")
     return images, (top, left)
+
+
+def check_encoder(encoder: Pyramid, in_channels: int) -> Pyramid:
+    """Return ``encoder`` or raise ``ValueError`` unless it takes ``in_channels``."""
+    if encoder.in_channels != in_channels:
+        raise ValueError(f"encoder takes {encoder.in_channels} channels, but in_channels is {in_channels}")
+    return encoder
 
 
 def check_images(images: Tensor, channels: int) -> None:
