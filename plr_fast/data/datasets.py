@@ -51,8 +51,10 @@ def collate(samples: Sequence[Sample]) -> Sample:
 class _SliceDataset(Dataset[Sample], ABC):
     """What both data sets share: slices of a store, fetched by the batch."""
 
-    def __init__(self, store: SliceStore, indices: np.ndarray) -> None:
+    def __init__(self, store: SliceStore, indices: np.ndarray, context: int) -> None:
         self.store = store
+        self.context = integer(context, "context", 0, 1000)
+        self.channels = 2 * self.context + 1
         self.buffers = BufferPool()
         found = np.asarray(indices)
         if found.dtype.kind not in "iu" and found.size:
@@ -62,6 +64,7 @@ class _SliceDataset(Dataset[Sample], ABC):
             raise ValueError("indices must name at least one slice: is the split or class empty?")
         if self.indices.min() < 0 or self.indices.max() >= len(store):
             raise ValueError(f"indices must be 0..{len(store) - 1}, the slices of {store.path}")
+        store.neighbours(self.indices[:1], self.context)  # refuse a store without volumes now
 
     def __getitem__(self, key: int) -> Sample:
         return self.__getitems__([key])[0]
@@ -75,32 +78,37 @@ class _SliceDataset(Dataset[Sample], ABC):
         # "clip" writes straight into the buffer; the indices were checked.
         return np.take(self.store.slices, chosen, axis=0, out=slices, mode="clip")
 
-    def _planes(self, count: int, dtype: type[np.generic]) -> torch.Tensor:
-        return self.buffers.tensor((count, 1, self.store.size, self.store.size), dtype)
+    def _planes(self, count: int, dtype: type[np.generic], channels: int = 1) -> torch.Tensor:
+        return self.buffers.tensor((count, channels, self.store.size, self.store.size), dtype)
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Cut a batch so that the slices of a part stay in the cache from one operation to the next."""
-        step = max(1, _PART_PIXELS // self.store.size**2)
+        step = max(1, _PART_PIXELS // (self.store.size**2 * self.channels))
         return (slice(first, min(first + step, count)) for first in range(0, count, step))
 
 
 def _scale(slices: Uint8Array, out: torch.Tensor) -> None:
-    """Write uint8 slices (B, S, S) to ``out`` (B, 1, S, S), float32 in [0, 1]."""
-    active_backend().scale_grey(slices, out.numpy()[:, 0], get_num_threads())
+    """Write uint8 slices (B · C, S, S) to ``out`` (B, C, S, S), float32 in [0, 1]."""
+    active_backend().scale_grey(slices, out.numpy().reshape(slices.shape), get_num_threads())
 
 
 class LabelledSliceDataset(_SliceDataset):
     """Slices with their labels.
 
-    Each sample: ``image`` float32 (1, S, S) in [0, 1]; ``label`` float32, 0 or 1; ``index`` int64 in the store.
+    Each sample: ``image`` float32 (2·context + 1, S, S) in [0, 1]; ``label`` float32, 0 or 1; ``index`` int64 in the
+    store.
 
     Args:
         store: an open slice store.
         indices: the slices to use, e.g. ``store.select("train")``; all must be labelled.
+        context: neighbouring slices on each side that come along as channels (:meth:`SliceStore.neighbours`).
+
+    Raises:
+        DataError: ``context`` is not 0 and the store holds no volumes.
     """
 
-    def __init__(self, store: SliceStore, indices: np.ndarray) -> None:
-        super().__init__(store, indices)
+    def __init__(self, store: SliceStore, indices: np.ndarray, context: int = 0) -> None:
+        super().__init__(store, indices, context)
         unlabelled = self.indices[store.labels[self.indices] < 0]
         if unlabelled.size:
             raise ValueError(
@@ -113,9 +121,10 @@ class LabelledSliceDataset(_SliceDataset):
 
     def __getitems__(self, keys: Sequence[int]) -> FetchedBatch:
         chosen = self.indices[[decode(key, 0)[1] for key in keys]]
-        images = self._planes(len(chosen), np.float32)
+        rows = self.store.neighbours(chosen, self.context)
+        images = self._planes(len(chosen), np.float32, self.channels)
         for part in self._parts(len(chosen)):
-            _scale(self._slices(chosen[part]), images[part])
+            _scale(self._slices(rows[part].reshape(-1)), images[part])
         return FetchedBatch(
             {
                 "image": images,
@@ -149,6 +158,9 @@ class PseudoLesionDataset(_SliceDataset):
     A batch's memory is used again once the batch and all views of it are gone, because fresh memory takes longer than
     the work itself.
 
+    With ``context`` the neighbouring slices come along: ``image`` has 2·context + 1 channels, all corrupted at the same
+    places by the same lesions, which lie in the lungs of the slice in the middle; the other entries are of that slice.
+
     The epoch travels with the keys of :class:`EpochSampler`; plain indices belong to the epoch of :meth:`set_epoch`.
 
     Args:
@@ -167,6 +179,10 @@ class PseudoLesionDataset(_SliceDataset):
         length: samples per epoch; the slices are gone through again and again. Default: each once.
         freeze: the paper's fixed set of M pseudo images: an epoch has M samples, the same in every epoch.
         lesion_masks: also give the pixels that lesions were written to, the truth of a segmentation; for "perlin" only.
+        context: neighbouring slices on each side (:meth:`SliceStore.neighbours`).
+
+    Raises:
+        DataError: ``context`` is not 0 and the store holds no volumes.
     """
 
     def __init__(
@@ -189,8 +205,9 @@ class PseudoLesionDataset(_SliceDataset):
         length: int | None = None,
         freeze: int | None = None,
         lesion_masks: bool = False,
+        context: int = 0,
     ) -> None:
-        super().__init__(store, indices)
+        super().__init__(store, indices, context)
         if corruption not in CORRUPTIONS:
             raise ValueError(f"corruption must be one of {', '.join(CORRUPTIONS)}, not {corruption!r}")
         if length is not None and freeze is not None:
@@ -222,7 +239,9 @@ class PseudoLesionDataset(_SliceDataset):
         self.windows = windows
         self.masks = StoreMasks(store)
         # Refuse bad settings now, not in the middle of an epoch.
-        self._corrupted(self._slices(self.indices[:1]), self.indices[:1], np.zeros(1, np.int64), None)
+        self._corrupted(
+            self._slices(self.indices[:1].repeat(self.channels)), self.indices[:1], np.zeros(1, np.int64), None
+        )
 
     def __len__(self) -> int:
         return self.length
@@ -239,12 +258,13 @@ class PseudoLesionDataset(_SliceDataset):
             raise IndexError(f"index {min(keys) if min(keys) < 0 else positions.max()} of a data set of {self.length}")
         chosen = self.indices[positions % len(self.indices)]
         count = len(chosen)
-        images, targets = self._planes(count, np.float32), self._planes(count, np.float32)
+        rows = self.store.neighbours(chosen, self.context)
+        images, targets = self._planes(count, np.float32, self.channels), self._planes(count, np.float32)
         lungs = self._planes(count, np.bool_)
         lesions = self._planes(count, np.bool_) if self.lesion_masks else None
         for part in self._parts(count):
-            slices = self._slices(chosen[part])
-            _scale(slices, targets[part])
+            slices = self._slices(rows[part].reshape(-1))
+            _scale(self._middle(slices), targets[part])
             marks = None if lesions is None else lesions[part]
             _scale(self._corrupted(slices, chosen[part], samples[part], marks), images[part])
             np.take(self.store.masks.view(np.bool_), chosen[part], axis=0, out=lungs[part].numpy()[:, 0], mode="clip")
@@ -256,23 +276,34 @@ class PseudoLesionDataset(_SliceDataset):
     def _corrupted(
         self, slices: Uint8Array, chosen: np.ndarray, samples: np.ndarray, lesions: torch.Tensor | None
     ) -> Uint8Array:
-        """Return corrupted copies of ``slices`` (B, S, S), and mark where lesions were pasted."""
+        """Return corrupted copies of ``slices`` (B · C, S, S), and mark where lesions were pasted (B, 1, S, S)."""
         out = self.buffers.array(slices.shape, np.uint8)
+        if self.context:
+            # The same sample number and mask draw the same lesions and places for each channel.
+            chosen, samples = chosen.repeat(self.channels), samples.repeat(self.channels)
         if self.corruption == "gaussian":
             return gaussian_blur(slices, windows=self.windows, seed=self.seed, samples=samples, out=out)
         if self.corruption == "shuffle":
             return local_shuffle(slices, windows=self.windows, seed=self.seed, samples=samples, out=out)
-        marks = False if lesions is None else lesions
+        marks: torch.Tensor | bool = False
+        if lesions is not None:
+            marks = self._planes(len(slices), np.bool_) if self.context else lesions
         if self.clouds is not None:
             paste_clouds(
                 slices, self.masks[chosen], seed=self.seed, samples=samples, out=out, return_info=True,
                 lesion_mask=marks, **self.clouds,
             )  # fmt: skip
-            return out
-        assert self.bank is not None
-        # With return_info no warning is raised: slices with an empty mask stay as they are, as prepare reported.
-        paste_lesions(
-            slices, self.masks[chosen], self.bank, seed=self.seed, samples=samples, out=out, return_info=True,
-            lesion_mask=marks, **self.paste,
-        )  # fmt: skip
+        else:
+            assert self.bank is not None
+            # With return_info no warning is raised: slices with an empty mask stay as they are, as prepare reported.
+            paste_lesions(
+                slices, self.masks[chosen], self.bank, seed=self.seed, samples=samples, out=out, return_info=True,
+                lesion_mask=marks, **self.paste,
+            )  # fmt: skip
+        if lesions is not None and isinstance(marks, torch.Tensor) and self.context:
+            lesions.copy_(marks[self.context :: self.channels])
         return out
+
+    def _middle(self, slices: Uint8Array) -> Uint8Array:
+        """The slices (B, S, S) that are not neighbours, of (B · C, S, S)."""
+        return slices if not self.context else np.ascontiguousarray(slices[self.context :: self.channels])

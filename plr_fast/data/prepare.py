@@ -73,7 +73,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     listing, hidden = _list(config)
     work = Work(config, notes=list(listing.notes))
     recipe, cache = None, None
-    if not (config.mask_dir or config.mask_column):
+    if config.masks != "none" and not (config.mask_dir or config.mask_column):
         from .lungs.masks import mask_recipe  # torch is loaded only where masks are computed
 
         recipe = mask_recipe()
@@ -81,7 +81,15 @@ def prepare(config: PrepareConfig) -> PrepareReport:
             cache = MaskCache.open(config.out, recipe, size=config.size, fit=config.fit)
     readable, counts = _look_at(listing.entries, work)
     split = _splitter(config)
-    how = How(config.size, config.fit, config.window_values, cache, config.read_options, config.min_lung_share)
+    how = How(
+        config.size,
+        config.fit,
+        config.window_values,
+        cache,
+        config.read_options,
+        config.min_lung_share,
+        masks=config.masks != "none",
+    )
     _check_plan(readable, config, split)
     with StoreWriter(
         config.out,
@@ -90,7 +98,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         class_names=config.class_names,
         fit=config.fit,
         window=config.window_values,
-        mask_source="given" if recipe is None else "computed",
+        mask_source="none" if config.masks == "none" else "given" if recipe is None else "computed",
         mask_recipe=recipe,
         overwrite=config.overwrite,
         allow_shared_groups=config.allow_shared_groups,

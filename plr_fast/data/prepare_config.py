@@ -73,6 +73,9 @@ class PrepareConfig:
     """Manifest: column of given splits (train, val, test and usual spellings); default: splits are computed."""
     order_column: str = ""
     """Manifest: column of numbers that put the slices of a class in sequence, for --block-size."""
+    masks: Literal["auto", "none"] = "auto"
+    """Lung masks: auto, given (by the next two) or else computed; none, the store has empty masks. For X-rays, on which
+    computed masks make no sense: such a store serves fine-tuning, and pretraining by blur or shuffling."""
     mask_column: str = ""
     """Manifest: column of lung mask files; default: masks are computed."""
     mask_dir: Path | None = None
@@ -182,6 +185,10 @@ class PrepareConfig:
             raise ConfigError(f"min_lung_share must lie in [0, 1), not {self.min_lung_share}")
         if self.mask_dir is not None and self.mask_column:
             raise ConfigError("give mask_dir or mask_column, not both")
+        if self.masks == "none" and (self.mask_dir is not None or self.mask_column):
+            raise ConfigError("masks=none leaves no use for mask_dir and mask_column; give one or the other")
+        if self.masks == "none" and self.min_lung_share:
+            raise ConfigError("min_lung_share needs lung masks; leave it or masks=none out")
         if not self.file_column:
             raise ConfigError("file_column must name the column of the picture files")
         self._refuse_meaningless_options()
@@ -205,6 +212,7 @@ class PrepareConfig:
 _PICTURES = ("folder", "manifest")
 _OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("phantom_patients", "phantom_slices"), ("phantom",)),
+    "masks": _PICTURES,
     **dict.fromkeys(("mask_dir", "window", "fit", "block_size", "missing_patient", "exclude", "unlabelled"), _PICTURES),
     "jobs": _PICTURES,
     **dict.fromkeys(("every", "slice_range", "min_lung_share", "hounsfield", "gaps"), _PICTURES),

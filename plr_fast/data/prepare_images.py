@@ -80,6 +80,8 @@ class How:
     """What readers are told."""
     min_lung_share: float = 0.0
     """As in ``PrepareConfig``."""
+    masks: bool = True
+    """False: masks are empty and none is computed, or called implausible."""
 
 
 def prepare_slices(entry: Entry, how: How) -> Iterator[PreparedSlice]:
@@ -101,7 +103,9 @@ def prepare_slices(entry: Entry, how: How) -> Iterator[PreparedSlice]:
         grey = to_grey(raw, how.window, name)
         content = _resize(grey, how.size, how.fit)
         quality, reused = None, False
-        if masks is None:
+        if not how.masks:
+            mask = np.zeros(content.shape, dtype=np.bool_)
+        elif masks is None:
             mask, quality, reused = _compute_mask(content, how.cache)
         else:
             mask = _given_mask(masks, grey.shape, content.shape, name, entry.mask)
@@ -116,7 +120,7 @@ def prepare_slices(entry: Entry, how: How) -> Iterator[PreparedSlice]:
             page=raw.page,
             spacing=spacing,
             patient=raw.patient,
-            mask_ok=bool(mask.any()) if quality is None else quality.ok,
+            mask_ok=not how.masks or (bool(mask.any()) if quality is None else quality.ok),
             quality=quality,
             mask_reused=reused,
             brightest=int(raw.pixels.max()) if raw.pixels.dtype == np.uint16 and not raw.hounsfield else None,

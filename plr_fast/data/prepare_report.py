@@ -81,8 +81,11 @@ class PrepareReport:
             failed += f"; look at the worst in {self.store / SHEET_FILE}"
         if self.masks_reused:
             failed += f"; {self.masks_reused} were taken over from the earlier store"
+        masks = f"lung masks {self.mask_source}: {failed}"
+        if self.mask_source == "none":
+            masks = "no lung masks (masks=none): for fine-tuning, and pretraining by blur or shuffling"
         lines = [
-            f"lung masks {self.mask_source}: {failed}",
+            masks,
             f"{self.duplicates} slices equal another one; {self.groups_joined} groups were joined for that",
         ]
         if self.resumed:

@@ -31,6 +31,7 @@ import numpy.typing as npt
 from ..errors import StoreError
 from .store_format import MAKE_AGAIN, SPLITS, SliceRecord, fingerprint, map_array, read_info, read_manifest
 from .store_writer import StoreWriter
+from .volumes import adjacent_rows, with_neighbours
 
 __all__ = ["SPLITS", "SliceRecord", "SliceStore", "StoreWriter"]
 
@@ -70,6 +71,7 @@ class SliceStore:
     class_names: tuple[str, str]
     info: Mapping[str, Any]
     fingerprint: str
+    _adjacent: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None  # found when first asked for
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> SliceStore:
@@ -130,6 +132,24 @@ class SliceStore:
                 raise ValueError(f"label must be 0, 1, -1 (unlabelled) or None, not {label!r}")
             chosen &= self.labels == label
         return np.flatnonzero(chosen).astype(np.int64, copy=False)
+
+    def neighbours(self, indices: npt.NDArray[np.int64], context: int) -> npt.NDArray[np.int64]:
+        """Rows of the slices around each of ``indices`` (B,): int64 (B, 2·context + 1), the slice itself in the middle.
+
+        What neighbours are is told in :mod:`plr_fast.data.volumes`: the ends of a volume, and slices beside a gap, are
+        repeated.
+
+        Raises:
+            ValueError: ``context`` is negative.
+            DataError: ``context`` is not 0 and the store holds no volumes.
+        """
+        if context < 0:
+            raise ValueError(f"context must be at least 0, not {context}")
+        if context == 0:
+            return np.asarray(indices, np.int64)[:, None]
+        if self._adjacent is None:
+            self._adjacent = adjacent_rows(self)
+        return with_neighbours(indices, context, *self._adjacent)
 
     def verify(self) -> None:
         """Read all pixels and compare them with the hashes taken when the store was written.
