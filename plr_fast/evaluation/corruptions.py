@@ -51,7 +51,8 @@ def make_test_sets(
     """One test set for each distinct corruption among ``runs``.
 
     Lesions come from a bank of the run's own settings but another seed, so that no training saw them; a bank that was
-    given as a file is used as it is (its patches are then the training's, in other places).
+    given as a file is used as it is (its patches are then the training's, in other places). Slices come with as many
+    neighbours as the run that takes most.
 
     Args:
         runs: restorers.
@@ -64,6 +65,7 @@ def make_test_sets(
 
     Raises:
         ConfigError, ValueError: settings that no corruption can be made of.
+        DataError: a run takes neighbours and the store holds no volumes.
     """
     distinct: list[dict[str, Any]] = []
     own: dict[str, int] = {}
@@ -73,8 +75,10 @@ def make_test_sets(
             distinct.append(settings)
         own[run.name] = distinct.index(settings)
     names = _names([str(settings["corruption"]) for settings in distinct])
+    # Neighbours change nothing about the slice in the middle: all restorers are judged on the same pictures.
+    context = max((int(run.setting("context", 0)) for run in runs), default=0)
     sets = [
-        RestorationTestSet(name, _readable(settings), _dataset(settings, store, indices, seed), indices)
+        RestorationTestSet(name, _readable(settings), _dataset(settings, store, indices, seed, context), indices)
         for name, settings in zip(names, distinct, strict=True)
     ]
     return sets, {run: names[position] for run, position in own.items()}
@@ -102,10 +106,10 @@ def bank_of(settings: dict[str, Any], seed: int) -> Any:
     return LesionBank.generate(seed=seed + _BANK_SEED, **options)
 
 
-def _dataset(settings: dict[str, Any], store: SliceStore, indices: IntArray, seed: int) -> Any:
+def _dataset(settings: dict[str, Any], store: SliceStore, indices: IntArray, seed: int, context: int) -> Any:
     from ..data.datasets import PseudoLesionDataset
 
-    options: dict[str, Any] = {"corruption": settings["corruption"], "seed": seed + _PLACE_SEED}
+    options: dict[str, Any] = {"corruption": settings["corruption"], "seed": seed + _PLACE_SEED, "context": context}
     if settings["corruption"] != "perlin":
         options["windows"] = settings.get("windows")
     elif settings.get("lesions") == "clouds":

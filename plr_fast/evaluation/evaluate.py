@@ -32,6 +32,7 @@ from .restoration import (
     RestorationScores,
     RestorationTestSet,
     choose_slices,
+    middle,
     score_pictures,
     summarise,
 )
@@ -221,7 +222,8 @@ def _restore_all(
         for name, test_set in by_name.items()
         if len(shown.positions)
     }
-    real = pictures.real_slices(store, shown.real)
+    context = max(int(run.setting("context", 0)) for run in runs)
+    real = pictures.real_stacks(store, shown.real, context)
     bootstrap = GroupBootstrap(
         store.groups[indices], np.zeros(len(indices)), resamples=config.bootstrap, seed=config.seed
     )
@@ -260,7 +262,7 @@ def _restore_all(
         perlin = next((test_set for test_set in test_sets if pictures.has_patches(test_set)), None)
         if perlin is not None and perlin.name in examples:
             noise, patches = pictures.noise_and_patches(perlin, config.seed)
-            draw.draw_generation(album, noise, patches, examples[perlin.name][0][0])
+            draw.draw_generation(album, noise, patches, middle(examples[perlin.name][0])[0])
         if shown_restored:
             draw.draw_restorations(
                 album, pictures.restored_rows(store, by_name, shown.positions, examples, shown_restored)

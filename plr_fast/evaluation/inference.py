@@ -36,11 +36,21 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def slice_batches(store: SliceStore, indices: IntArray, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield the slices as float32 (B, 1, S, S) in [0, 1], in the order of ``indices``."""
+def input_channels(model: torch.nn.Module) -> int:
+    """Channels that a network takes: 1, or 2·context + 1 of one for 2.5-D input."""
+    return int(getattr(getattr(model, "encoder", None), "in_channels", 1))
+
+
+def slice_batches(store: SliceStore, indices: IntArray, batch_size: int, channels: int = 1) -> Iterator[torch.Tensor]:
+    """Yield the slices and their neighbours as float32 (B, channels, S, S) in [0, 1], in the order of ``indices``.
+
+    Raises:
+        DataError: several channels are asked for and the store holds no volumes.
+    """
     for start in range(0, len(indices), batch_size):
-        chosen = np.asarray(store.slices[indices[start : start + batch_size]], dtype=np.float32)
-        yield torch.from_numpy(chosen / np.float32(255.0)).unsqueeze(1)
+        rows = store.neighbours(indices[start : start + batch_size], channels // 2)
+        chosen = np.asarray(store.slices[rows], dtype=np.float32)
+        yield torch.from_numpy(chosen / np.float32(255.0))
 
 
 def predict(
@@ -61,7 +71,7 @@ def predict(
     model = model.to(device or "cpu").eval()
     scores: list[FloatArray] = []
     with torch.inference_mode():
-        for images in slice_batches(store, indices, batch_size):
+        for images in slice_batches(store, indices, batch_size, input_channels(model)):
             logits = model(images.to(device or "cpu")).to("cpu", torch.float64)
             if logits.numel() != len(images):
                 raise CheckpointError(
@@ -87,17 +97,33 @@ def restore(
     name: str,
     device: torch.device | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Restored pictures for one batch: float32 (B, S, S) in [0, 1] -> the same, clipped to [0, 1].
+    """Restored pictures for one batch, clipped to [0, 1].
+
+    Args:
+        model: the restorer.
+        images: float32 (B, S, S), or (B, C, S, S) with C // 2 neighbours on each side of each slice, of which the model
+            is given as many as it takes; in [0, 1].
+        name: of the restorer, for messages.
+        device: where to run it.
+
+    Returns:
+        float32 (B, S, S).
 
     Raises:
-        CheckpointError: the network gives NaN, or pictures of another shape.
+        CheckpointError: the network gives NaN, pictures of another shape, or takes more neighbours than there are.
     """
     model = model.to(device or "cpu").eval()
+    stack = images[:, None] if images.ndim == 3 else images
+    spare, odd = divmod(stack.shape[1] - input_channels(model), 2)
+    if spare < 0 or odd:
+        raise CheckpointError(f"restorer {name} takes {input_channels(model)} channels, but {stack.shape[1]} are given")
+    stack = stack[:, spare : stack.shape[1] - spare]
     with torch.inference_mode():
-        output = model(torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1).to(device or "cpu"))
+        output = model(torch.from_numpy(np.ascontiguousarray(stack)).to(device or "cpu"))
     restored = output.to("cpu", torch.float32).squeeze(1).numpy()
-    if restored.shape != images.shape:
-        raise CheckpointError(f"restorer {name} gives shape {restored.shape} for slices of shape {images.shape}")
+    wanted = (len(images), *images.shape[-2:])
+    if restored.shape != wanted:
+        raise CheckpointError(f"restorer {name} gives shape {restored.shape} for slices of shape {wanted}")
     if not np.isfinite(restored).all():
         raise CheckpointError(f"restorer {name} gives NaN or infinite pixels: its training diverged")
     clipped: npt.NDArray[np.float32] = np.clip(restored, 0.0, 1.0)

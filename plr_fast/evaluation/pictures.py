@@ -15,7 +15,7 @@ import numpy as np
 from .figures import spread
 from .figures_pictures import ErrorExample, Grey, RealExample, RestoredExample
 from .metrics import FloatArray, IntArray
-from .restoration import Pictures, RestorationTestSet
+from .restoration import Pictures, RestorationTestSet, middle
 
 if TYPE_CHECKING:
     from ..data.store import SliceStore
@@ -52,9 +52,9 @@ def choose_shown(store: SliceStore, positives: IntArray, test_slices: int, examp
 
 
 def corrupted_examples(test_set: RestorationTestSet, positions: IntArray) -> tuple[Pictures, Pictures]:
-    """(corrupted, original), float32 (n, S, S), of some samples of a test set."""
+    """(corrupted, original) of some samples of a test set, float32 (n, C, S, S) and (n, S, S)."""
     samples = [test_set.dataset[int(position)] for position in positions]
-    corrupted = np.stack([sample["image"][0].numpy() for sample in samples])
+    corrupted = np.stack([sample["image"].numpy() for sample in samples])
     original = np.stack([sample["target"][0].numpy() for sample in samples])
     return corrupted, original
 
@@ -62,6 +62,11 @@ def corrupted_examples(test_set: RestorationTestSet, positions: IntArray) -> tup
 def real_slices(store: SliceStore, indices: IntArray) -> Pictures:
     """Slices of the store as float32 (n, S, S) in [0, 1]."""
     return np.asarray(store.slices[indices], dtype=np.float32) / np.float32(255.0)
+
+
+def real_stacks(store: SliceStore, indices: IntArray, context: int) -> Pictures:
+    """Slices of the store with their neighbours, float32 (n, 2·context + 1, S, S) in [0, 1]."""
+    return real_slices(store, store.neighbours(indices, context))
 
 
 def real_examples(store: SliceStore, indices: IntArray, restored: Mapping[str, Pictures]) -> list[RealExample]:
@@ -89,7 +94,7 @@ def restored_rows(
 
     Args:
         store, test_sets, positions: what is shown.
-        corrupted: test set -> (corrupted, original).
+        corrupted: test set -> (corrupted, original), as :func:`corrupted_examples` gives them.
         restored: restorer -> (name of its test set, restored pictures).
     """
     single = len(restored) == 1
@@ -100,7 +105,7 @@ def restored_rows(
             spoiled, original = corrupted[test_set]
             identity = str(store.ids[test_sets[test_set].indices[position]])
             label = f"slice {identity}" if single else f"{name} (corruption: {test_set})"
-            rows.append(RestoredExample(label, identity, original[place], spoiled[place], pictures[place]))
+            rows.append(RestoredExample(label, identity, original[place], middle(spoiled)[place], pictures[place]))
         if single and figures:
             figures[0].extend(rows)
         else:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..data.store import SliceStore
 
 Picture = npt.NDArray[np.float32]  # [S, S], grey in [0, 1]
-Pictures = npt.NDArray[np.float32]  # [B, S, S]
+Pictures = npt.NDArray[np.float32]  # [B, S, S]; corrupted ones [B, C, S, S] where neighbours come along
 
 REGIONS: tuple[str, ...] = ("lungs", "outside", "altered")
 REGION_TITLES: Mapping[str, str] = {
@@ -49,8 +49,8 @@ class RestorationTestSet:
     Attributes:
         name: short and unique, for example ``perlin``.
         settings: what made it, for the record.
-        dataset: map-style, samples ``{"image", "target": float32 (1, S, S), "mask": bool (1, S, S)}``; sample k belongs
-            to ``indices[k]`` and depends on nothing but k.
+        dataset: map-style, samples ``{"image": float32 (C, S, S), "target": float32 (1, S, S), "mask": bool (1, S,
+            S)}``, C odd, the slice itself in the middle; sample k belongs to ``indices[k]``, depends on nothing but k.
         indices: store indices, int64 (N,).
     """
 
@@ -63,14 +63,20 @@ class RestorationTestSet:
         return len(self.indices)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Pictures, Pictures, BoolArray]]:
-        """Yield (corrupted, original, lung mask), each (B, S, S), in the order of ``indices``."""
+        """Yield (corrupted, original, lung mask) in the order of ``indices``.
+
+        Each is (B, S, S), but where neighbours come along the corrupted ones are (B, C, S, S).
+        """
         from torch.utils.data import DataLoader
 
         from ..data.datasets import collate
 
         loader = DataLoader(self.dataset, batch_size=batch_size, shuffle=False, collate_fn=collate)
         for batch in loader:
-            yield batch["image"][:, 0].numpy(), batch["target"][:, 0].numpy(), batch["mask"][:, 0].numpy().astype(bool)
+            corrupted = batch["image"].numpy()
+            if corrupted.shape[1] == 1:
+                corrupted = corrupted[:, 0]
+            yield corrupted, batch["target"][:, 0].numpy(), batch["mask"][:, 0].numpy().astype(bool)
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,11 @@ def region_measures(images: Pictures, targets: Pictures, regions: Mapping[str, B
     return values
 
 
+def middle(pictures: Pictures) -> Pictures:
+    """The pictures (B, S, S) themselves, of (B, S, S) or of (B, C, S, S) with their neighbours."""
+    return pictures if pictures.ndim == 3 else pictures[:, pictures.shape[1] // 2]
+
+
 def score_pictures(
     test_set: RestorationTestSet,
     process: Callable[[Pictures], Pictures] | None = None,
@@ -186,8 +197,8 @@ def score_pictures(
     """Measure a test set's pictures after ``process`` (a restorer), or as they are when it is None (the baseline)."""
     parts = []
     for corrupted, original, mask in test_set.batches(batch_size):
-        images = corrupted if process is None else process(corrupted)
-        regions = {"lungs": mask, "outside": ~mask, "altered": corrupted != original}
+        images = middle(corrupted) if process is None else process(corrupted)
+        regions = {"lungs": mask, "outside": ~mask, "altered": middle(corrupted) != original}
         parts.append(region_measures(images, original, regions))
         if advance is not None:
             advance(len(corrupted))

@@ -63,12 +63,14 @@ class TrainedRun:
     def facts(self) -> dict[str, object]:
         """What the report says of the run."""
         keys = (
-            ("init", "fraction", "class_weight")
+            ("model", "danet_scale", "init", "fraction", "class_weight")
             if self.kind == "classifier"
             else ("corruption", "count", "blend", "patch")
         )
-        keys = (*keys, "widths", "norm", "optimizer", "lr", "batch_size", "epochs", "seed")
+        keys = (*keys, "encoder", "widths", "norm", "context", "optimizer", "lr", "batch_size", "epochs", "seed")
         found: dict[str, object] = {"folder": str(self.path)}
+        if self.config.get("init_name"):
+            found["initialisation"] = self.config["init_name"]
         found.update({key: self.setting(key) for key in keys if self.setting(key) is not None})
         if self.fingerprint:
             found["store fingerprint"] = self.fingerprint[:16]

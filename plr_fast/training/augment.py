@@ -29,11 +29,7 @@ class ZoomShear:
 
     def parameters(self, *, seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
         """Draw float64 (n, 2): the zoom factor and shear angle of each sample; int64 ``indices`` name the samples."""
-        drawn = np.empty((len(indices), 2))
-        for row, index in enumerate(indices.tolist()):
-            # The raw words of a bit generator never change between NumPy versions; Generator methods may.
-            words = np.random.Philox(key=[seed, STREAM], counter=[0, 0, index, epoch]).random_raw(2)
-            drawn[row] = (words >> np.uint64(11)) * 2.0**-53
+        drawn = uniforms(2, seed=seed, stream=STREAM, epoch=epoch, indices=indices)
         low = np.array([self.zoom[0], self.shear[0]])
         high = np.array([self.zoom[1], self.shear[1]])
         drawn *= high - low
@@ -49,6 +45,20 @@ class ZoomShear:
         theta = theta.to(device=images.device, dtype=images.dtype)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def uniforms(count: int, *, seed: int, stream: int, epoch: int, indices: np.ndarray) -> np.ndarray:
+    """Draw float64 (n, count) from [0, 1) for the samples that the int64 ``indices`` (n,) name."""
+    drawn = np.empty((len(indices), count))
+    for row, index in enumerate(indices.tolist()):
+        drawn[row] = (raw_words(count, seed=seed, stream=stream, epoch=epoch, index=index) >> np.uint64(11)) * 2.0**-53
+    return drawn
+
+
+def raw_words(count: int, *, seed: int, stream: int, epoch: int, index: int) -> np.ndarray:
+    """Draw uint64 (count,) of one sample."""
+    # The raw words of a bit generator never change between NumPy versions; Generator methods may.
+    return np.random.Philox(key=[seed, stream], counter=[0, 0, index, epoch]).random_raw(count)
 
 
 def inverse_maps(parameters: np.ndarray, *, height: int, width: int) -> np.ndarray:

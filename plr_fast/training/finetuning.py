@@ -14,15 +14,16 @@ from torch.nn import functional as F
 
 from ..console import console
 from ..errors import CheckpointError, ConfigError, DataError
-from ..models import Classifier, load_encoder
-from ..models.transfer import find_weights
+from ..models import Classifier, DANet
 from .augment import ZoomShear
+from .augment_heavy import HeavyAugment
 from .checkpoint import find_checkpoint
 from .config import FinetuneConfig, RunResult
 from .engine import train
 from .fractions import label_subset
+from .initialisation import initialise, initialised_by
 from .networks import make_classifier
-from .record import file_sha256, last_checkpoint, read_record
+from .record import last_checkpoint, read_record
 from .seeding import seeded
 from .seen import SeenSlices, joined, overlap, read_seen, seen_slices
 from .task import Batch, Meter, Task, check_batch_norm, gathered
@@ -46,7 +47,7 @@ def finetune(config: FinetuneConfig) -> RunResult:
 
 
 class FinetuneTask(Task):
-    """Binary cross-entropy of the logits, on zoomed and sheared slices.
+    """Binary cross-entropy of the logits, on augmented slices.
 
     Args:
         positive_weight: What the loss of a positive slice is multiplied by, in training and validation.
@@ -55,13 +56,19 @@ class FinetuneTask(Task):
     kind = "finetune"
 
     def __init__(
-        self, model: Classifier, train_data: Any, val_data: Any, config: FinetuneConfig, *, positive_weight: float
+        self,
+        model: Classifier | DANet,
+        train_data: Any,
+        val_data: Any,
+        config: FinetuneConfig,
+        *,
+        positive_weight: float,
     ) -> None:
         self.model, self.train_data, self.val_data = model, train_data, val_data
         self.best_metric = f"val_{config.best_by}"
         self.plateau = ("val_accuracy", "max") if config.plateau_by == "accuracy" else ("val_loss", "min")
         self._seed = config.seed
-        self._augment = ZoomShear(config.zoom, config.shear)
+        self._augment = (HeavyAugment if config.heavy else ZoomShear)(config.zoom, config.shear)
         self._positive_weight = positive_weight
 
     def loss(self, model: nn.Module, batch: Batch, epoch: int) -> Tensor:
@@ -132,19 +139,19 @@ def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
             f"best_by={config.best_by} needs both classes in the validation split, and {Path(store.path)} has one "
             "there; choose best_by=loss, or prepare a store with both"
         )
-    check_batch_norm(config, store.size, len(train_indices))
     with seeded(config.seed):
         model = make_classifier(config.to_json())
+    check_batch_norm(config, model, store.size, len(train_indices))
     if config.init != "random" and find_checkpoint(last_checkpoint(Path(config.run))) is None:
         _check_overlap(config, store)
-        load_encoder(model, config.init)
+        initialise(model, config)
     positives = int((store.labels[train_indices] == 1).sum())
     negatives = len(train_indices) - positives
     weight = negatives / positives if config.class_weight == "balanced" else 1.0
     task = FinetuneTask(
         model,
-        LabelledSliceDataset(store, train_indices),
-        LabelledSliceDataset(store, val_indices),
+        LabelledSliceDataset(store, train_indices, context=config.context),
+        LabelledSliceDataset(store, val_indices, context=config.context),
         config,
         positive_weight=weight,
     )
@@ -159,7 +166,7 @@ def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
         "train_groups_available": len(np.unique(store.groups[labelled])),
         "val_slices": len(val_indices),
         "positive_weight": weight,
-        "init_sha256": _init_sha256(config),
+        **initialised_by(config, model),
         "training_slices": _seen(config, store, train_indices),
     }
     return task, facts
@@ -171,16 +178,6 @@ def _labelled(store: SliceStore, split: str) -> np.ndarray:
     if len(labelled) == 0:
         raise DataError(f"{Path(store.path)} has no labelled slice in its {split} split; prepare a store that has")
     return labelled
-
-
-def _init_sha256(config: FinetuneConfig) -> str | None:
-    if config.init == "random":
-        return None
-    if config.resume and not Path(config.init).exists():
-        # Not needed any more once the run has a checkpoint of its own.
-        recorded = read_record(config.run).get("init_sha256")
-        return str(recorded)
-    return file_sha256(find_weights(config.init))
 
 
 def _check_overlap(config: FinetuneConfig, store: SliceStore) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..models import Classifier, UNet
+from ..errors import ConfigError
+from ..models import Classifier, DANet, Pyramid, TimmEncoder, UNet
+from .config.base import TIMM
 
 PRETRAIN_SETTINGS = ("widths", "norm")
 """What :func:`make_unet` must find."""
@@ -15,9 +17,33 @@ FINETUNE_SETTINGS = (*PRETRAIN_SETTINGS, "hidden")
 
 def make_unet(settings: Mapping[str, Any]) -> UNet:
     """The U-Net of a pretraining run; ``settings`` as :meth:`PretrainConfig.to_json` gives them. Weights are random."""
-    return UNet(1, 1, settings["widths"], settings["norm"])
+    encoder = make_encoder(settings)
+    return UNet(input_channels(settings), 1, settings["widths"], settings["norm"], encoder)
 
 
-def make_classifier(settings: Mapping[str, Any]) -> Classifier:
+def make_encoder(settings: Mapping[str, Any]) -> Pyramid | None:
+    """The encoder that a run names, or None for the paper's.
+
+    Raises:
+        ConfigError: timm is missing, has no such model, or one that does not serve.
+    """
+    name = settings.get("encoder", "plr")
+    if not name.startswith(TIMM):
+        return None
+    try:
+        return TimmEncoder(name.removeprefix(TIMM), input_channels(settings))
+    except (ModuleNotFoundError, ValueError) as error:
+        raise ConfigError(f"encoder={name!r} cannot be had: {error}") from error
+
+
+def input_channels(settings: Mapping[str, Any]) -> int:
+    """Channels of a network's input: the slice and its neighbours. Runs from before 2.5-D say nothing of them."""
+    return 2 * int(settings.get("context", 0)) + 1
+
+
+def make_classifier(settings: Mapping[str, Any]) -> Classifier | DANet:
     """The classifier of a fine-tuning run; ``settings`` as :meth:`FinetuneConfig.to_json` gives them."""
-    return Classifier(settings["widths"], settings["norm"], settings["hidden"])
+    if settings.get("model", "plr") == "danet":
+        return DANet(settings["danet_scale"], input_channels(settings))
+    channels, encoder = input_channels(settings), make_encoder(settings)
+    return Classifier(settings["widths"], settings["norm"], settings["hidden"], channels, encoder)

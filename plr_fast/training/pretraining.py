@@ -77,6 +77,8 @@ class RestorationMeter(Meter):
     def update(self, model: nn.Module, batch: Batch) -> None:
         image, target, mask = batch["image"], batch["target"], batch["mask"]
         error = (model(image).float() - target).square()
+        middle = image.shape[1] // 2
+        image = image[:, middle : middle + 1]
         sums = (
             error.mean(dim=(1, 2, 3)),
             (image - target).square().mean(dim=(1, 2, 3)),
@@ -101,12 +103,13 @@ def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
     from ..data.store import SliceStore
 
     store = SliceStore.open(config.store)
+    _require_masks(store, config.corruption)
     train_indices = _normals(store, "train", config.skip_bad_masks)
     val_indices = _normals(store, "val", config.skip_bad_masks)
     samples = config.samples_per_epoch or len(train_indices)
-    check_batch_norm(config, store.size, samples)
     with seeded(config.seed):
         model = make_unet(config.to_json())
+    check_batch_norm(config, model, store.size, samples)
     train_data, val_data = _datasets(config, store, train_indices, val_indices)
     facts = {
         "store_fingerprint": store.fingerprint,
@@ -124,7 +127,7 @@ def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
 def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val: np.ndarray) -> tuple[Any, Any]:
     from ..data.datasets import PseudoLesionDataset
 
-    common: dict[str, Any] = {"corruption": config.corruption}
+    common: dict[str, Any] = {"corruption": config.corruption, "context": config.context}
     if config.corruption != "perlin":
         common["windows"] = config.windows
     elif config.lesions == "clouds":
@@ -149,6 +152,14 @@ def _bank(config: PretrainConfig) -> Any:
     common: dict[str, Any] = {"images": config.bank_images, "size": config.bank_size, "seed": config.bank_seed}
     common |= {name: as_range(getattr(config, name)) for name in ("patch", "threshold", *NOISE, "lacunarity")}
     return FreshLesions(**common) if config.lesions == "fresh" else LesionBank.generate(config.bank_count, **common)
+
+
+def _require_masks(store: SliceStore, corruption: str) -> None:
+    if corruption == "perlin" and store.info.get("mask_source") == "none":
+        raise DataError(
+            f"{Path(store.path)} was prepared without lung masks (--masks none), but pseudo lesions are pasted into "
+            "lungs: prepare it again without that option, or pretrain with --corruption gaussian or shuffle"
+        )
 
 
 def _normals(store: SliceStore, split: str, skip_bad_masks: bool) -> np.ndarray:

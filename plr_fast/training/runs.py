@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from torch import nn
 
 from ..errors import CheckpointError
-from ..models import Classifier, UNet
+from ..models import Classifier, DANet, UNet
 from .checkpoint import find_checkpoint, load_checkpoint
 from .networks import FINETUNE_SETTINGS, PRETRAIN_SETTINGS, make_classifier, make_unet
 from .record import read_record
@@ -37,7 +37,7 @@ def load_unet(run: str | os.PathLike[str], which: Which = "best") -> UNet:
     return _filled(make_unet(_config(run, "pretrain", PRETRAIN_SETTINGS)), run, which)
 
 
-def load_classifier(run: str | os.PathLike[str], which: Which = "best") -> Classifier:
+def load_classifier(run: str | os.PathLike[str], which: Which = "best") -> Classifier | DANet:
     """The classifier that a fine-tuning run has trained, on the CPU, in evaluation mode.
 
     Raises:

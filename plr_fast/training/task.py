@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,10 +84,11 @@ def gathered(fabric: Fabric, values: Tensor) -> Tensor:
     return total
 
 
-def check_batch_norm(config: TrainConfig, size: int, samples: int) -> None:
+def check_batch_norm(config: TrainConfig, model: nn.Module, size: int, samples: int) -> None:
     """Refuse a batch norm that would meet a batch of one value, whose variance is undefined.
 
     Args:
+        model: The network, with an ``encoder`` whose ``stride`` is that of its coarsest feature map.
         size: Side of the slices in pixels.
         samples: Training samples of an epoch.
 
@@ -95,9 +96,11 @@ def check_batch_norm(config: TrainConfig, size: int, samples: int) -> None:
         ConfigError: so; says what to change.
     """
     smallest = samples % config.batch_size or config.batch_size
-    if config.norm == "batch" and size <= 16 and smallest == 1:
+    has_norm = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    stride: int = cast(Any, model).encoder.stride
+    if has_norm and size <= stride and smallest == 1:
         raise ConfigError(
-            f"norm='batch' needs more than one value per channel, but slices of {size} pixels leave one at the bottom "
+            f"batch norm needs more than one value per channel, but slices of {size} pixels leave one at the bottom "
             f"and {samples} samples in batches of {config.batch_size} end in a batch of one; take another batch_size, "
-            "larger slices, or norm='none'"
+            "larger slices, or a network without (norm='none')"
         )

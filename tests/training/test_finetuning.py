@@ -46,8 +46,8 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     make = LabelledSliceDataset.__init__
 
-    def watched(self: LabelledSliceDataset, store: SliceStore, indices: np.ndarray) -> None:
-        make(self, store, indices)
+    def watched(self: LabelledSliceDataset, store: SliceStore, indices: np.ndarray, **options: Any) -> None:
+        make(self, store, indices, **options)
         if not seen:
             seen.extend(indices.tolist())
 
@@ -163,9 +163,13 @@ def test_the_subset_has_a_seed_of_its_own(finetune_config: Make) -> None:
         with pytest.MonkeyPatch.context() as patch:
 
             def watched(
-                self: LabelledSliceDataset, store: SliceStore, indices: np.ndarray, seen: list[list[int]] = seen
+                self: LabelledSliceDataset,
+                store: SliceStore,
+                indices: np.ndarray,
+                seen: list[list[int]] = seen,
+                **options: Any,
             ) -> None:
-                make(self, store, indices)
+                make(self, store, indices, **options)
                 seen.append(indices.tolist())
 
             patch.setattr(LabelledSliceDataset, "__init__", watched)

@@ -13,6 +13,9 @@ OptimizerName = Literal["sgd", "adam", "adamw", "adadelta"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Widths = tuple[int, int, int, int, int]
 
+TIMM = "timm:"
+"""What stands before the name of a timm model in ``encoder``."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -58,6 +61,11 @@ class TrainConfig:
     norm: Literal["none", "batch"] = "batch"
     """Normalisation behind each convolution. The paper mentions none; without it training stalls easily: batch norm
     alone gained as much on real CT as pretraining did."""
+    encoder: str = "plr"
+    """plr, the paper's ten convolutions; or timm:NAME, the feature pyramid of a timm model, e.g. timm:resnet34 (pip
+    install 'plr-fast[zoo]'). Then widths mean nothing, and norm is the decoder's alone."""
+    context: int = 0
+    """2.5-D: so many neighbouring slices on each side come along as channels. The store must hold volumes."""
     num_workers: int = 0
     """Processes that prepare batches; 0 = the training process itself, which the compiled operations make cheap."""
     accelerator: str = "auto"
@@ -89,7 +97,7 @@ class TrainConfig:
         """
         for name in ("epochs", "batch_size", "devices", "num_nodes", "log_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("seed", "num_workers", "early_stop", "plateau_patience", "checkpoint_every"):
+        for name in ("seed", "num_workers", "early_stop", "plateau_patience", "checkpoint_every", "context"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("seed", self.seed < 2**63, "below 2^63")
         for name in ("max_steps", "threads"):
@@ -105,12 +113,17 @@ class TrainConfig:
         self._choice("optimizer", ("sgd", "adam", "adamw", "adadelta"))
         self._choice("norm", ("none", "batch"))
         self._choice("precision", ("32-true", "bf16-mixed", "16-mixed"))
+        self._check_encoder()
         if self.momentum and self.optimizer != "sgd":
             raise ConfigError(f"momentum={self.momentum} is for optimizer='sgd' only, not for {self.optimizer!r}")
         if Path(self.run).exists() and not Path(self.run).is_dir():
             raise ConfigError(f"run is a file: {self.run}; choose a folder")
         if Path(self.run).resolve() == Path(self.store).resolve():
             raise ConfigError(f"run is the store's own folder {self.store}; choose another folder for the run")
+
+    def _check_encoder(self) -> None:
+        if self.encoder != "plr" and not (self.encoder.startswith(TIMM) and len(self.encoder) > len(TIMM)):
+            raise ConfigError(f"encoder must be 'plr' or {TIMM}NAME, e.g. {TIMM}resnet34, not {self.encoder!r}")
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as JSON allows them."""
@@ -120,8 +133,8 @@ class TrainConfig:
         if not holds:
             raise ConfigError(f"{name} must be {wanted}, not {getattr(self, name)!r}")
 
-    def _choice(self, name: str, allowed: tuple[str, ...]) -> None:
-        self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+    def _choice(self, name: str, allowed: tuple[Any, ...]) -> None:
+        self._require(name, getattr(self, name) in allowed, f"one of {', '.join(map(str, allowed))}")
 
     def _range(self, name: str, low: float, high: float) -> None:
         first, last = getattr(self, name)

@@ -8,17 +8,39 @@ from typing import Literal, get_args
 
 from ...errors import ConfigError
 from .base import OptimizerName, TrainConfig
-from .idle import idle_optimizer_options, refuse_idle
+from .idle import idle_encoder_options, idle_optimizer_options, refuse_idle
 
 BestBy = Literal["loss", "accuracy", "balanced_accuracy", "auroc"]
+
+IMAGENET = "imagenet:"
+"""What stands before the file of published weights in ``init``."""
+PRETRAINED = "timm:pretrained"
+"""``init`` by the weights that timm offers itself."""
 
 
 @dataclass(frozen=True)
 class FinetuneConfig(TrainConfig):
     """Train a classifier of slices, from scratch or from a pretrained encoder (the paper's sections III.D, III.E)."""
 
+    model: Literal["plr", "danet"] = "plr"
+    """The network: plr, the paper's classifier on the encoder that pretraining trains; danet, its external baseline
+    (table V, Hu et al.): ShuffleNetV2 with heavy augmentation, to which widths, norm and hidden mean nothing."""
+    danet_scale: float = 1.0
+    """Width of danet's ShuffleNetV2: 0.5, 1.0, 1.5 or 2.0."""
     init: str = "random"
-    """Where the encoder comes from: random (RI: He et al.), or the folder of a pretraining run (PLR)."""
+    """Where the encoder comes from: random (RI: He et al.); the folder of a run (PLR-P, PLR-G, PLR-L of pretraining;
+    fine-tuning on other pictures, such as the paper's PneuXray); or imagenet:FILE, published weights of VGG-13 (of
+    ShuffleNetV2 for danet), .pth or .safetensors, whose kernels for RGB are added up for grey. VGG-13 needs its widths
+    and, without batch norm, --norm none. For a timm encoder FILE holds its weights under timm's names, and
+    timm:pretrained means those that timm itself downloads."""
+    init_name: str = ""
+    """What to call that in tables; by default RI, ImageNet, PLR-P, PLR-G, PLR-L or supervised, told from `init`."""
+    init_normalise: bool = True
+    """With imagenet: fold ImageNet's input normalisation into the first convolution, so that our grey in [0, 1] means
+    the same to it, but for the picture's border. Off: only add up the kernels."""
+    init_inflate: bool = False
+    """Take the encoder of a run with another context: kernels for one slice are shared out among the slices, or those
+    of several added up. Otherwise that is refused."""
     optimizer: OptimizerName = "adadelta"
     """Update rule; the paper's."""
     lr: float = 0.1
@@ -30,6 +52,9 @@ class FinetuneConfig(TrainConfig):
     class. Smaller shares are subsets of larger ones."""
     subset_seed: int | None = None
     """Seed of that choice; `seed` by default."""
+    augment: Literal["auto", "zoom-shear", "heavy"] = "auto"
+    """What is done to training slices: zoom-shear, the paper's; heavy, sixteen operations in the manner of Hu et al.,
+    zoom and shear within the next two settings' ranges among them; auto, heavy for danet and zoom-shear else."""
     zoom: tuple[float, float] = (0.8, 1.2)
     """Range of the random zoom factor; the paper's. 1 1 switches it off."""
     shear: tuple[float, float] = (-0.2, 0.2)
@@ -61,11 +86,41 @@ class FinetuneConfig(TrainConfig):
         self._choice("best_by", get_args(BestBy))
         self._choice("fraction_by", ("groups", "slices"))
         self._choice("plateau_by", ("accuracy", "loss"))
-        # A run that is resumed has its weights; the encoder that it began with may be gone.
-        if self.init != "random" and not self.resume and not Path(self.init).exists():
-            raise ConfigError(f"init must be 'random' or the folder of a pretraining run; {self.init} does not exist")
+        self._choice("augment", ("auto", "zoom-shear", "heavy"))
+        self._choice("model", ("plr", "danet"))
+        self._choice("danet_scale", (0.5, 1.0, 1.5, 2.0))
+        self._check_init()
         refuse_idle(self)
+
+    @property
+    def heavy(self) -> bool:
+        """Whether the heavy augmentation is used."""
+        return self.augment == "heavy" or (self.augment == "auto" and self.model == "danet")
 
     def idle_options(self) -> dict[str, str]:
         """Fields that change nothing beside the others, and why."""
-        return idle_optimizer_options(self)
+        idle = idle_optimizer_options(self) | idle_encoder_options(self)
+        if self.model == "danet":
+            idle |= dict.fromkeys(("encoder", "widths", "norm", "hidden"), "model=danet is a network of its own")
+        else:
+            idle["danet_scale"] = "it is for model=danet"
+        if self.encoder != "plr":
+            idle["norm"] = f"encoder={self.encoder} has its own normalisation"
+        published = self.init == PRETRAINED or self.init.startswith(IMAGENET)
+        if not published:
+            idle["init_normalise"] = f"it is for init={IMAGENET}FILE"
+        if self.init == "random" or published:
+            idle["init_inflate"] = "it is for the init of a run"
+        return idle
+
+    def _check_init(self) -> None:
+        if self.init == PRETRAINED and self.encoder == "plr":
+            raise ConfigError(f"init={PRETRAINED!r} is for encoders of timm only; give {IMAGENET}FILE, or a run")
+        # A run that is resumed has its weights; the encoder that it began with may be gone.
+        if self.init in ("random", PRETRAINED) or self.resume:
+            return
+        path = Path(self.init.removeprefix(IMAGENET))
+        if not path.exists():
+            raise ConfigError(f"init must be 'random', the folder of a run, or {IMAGENET}FILE; {path} does not exist")
+        if not self.init.startswith(IMAGENET) and path.suffix in (".pth", ".pt", ".bin"):
+            raise ConfigError(f"init is a file of weights; published ImageNet weights are given as {IMAGENET}{path}")

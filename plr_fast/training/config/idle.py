@@ -20,6 +20,11 @@ def idle_optimizer_options(config: TrainConfig) -> dict[str, str]:
     return dict.fromkeys(("rho", "eps"), f"it is for optimizer=adadelta, not for {config.optimizer}")
 
 
+def idle_encoder_options(config: TrainConfig) -> dict[str, str]:
+    """Settings of the paper's encoder, where another one is in use."""
+    return {} if config.encoder == "plr" else {"widths": f"encoder={config.encoder} has its own"}
+
+
 def refuse_idle(config: PretrainConfig | FinetuneConfig) -> None:
     """Refuse fields that were changed from their defaults and have no effect.
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ...errors import ConfigError
 from .base import OptimizerName, TrainConfig
-from .idle import idle_optimizer_options, refuse_idle
+from .idle import idle_encoder_options, idle_optimizer_options, refuse_idle
 
 NOISE = ("cells", "octaves", "persistence")
 PASTE = ("lesions", "bank", "count", "blend", "alpha", "feather", "shape", "inside")
@@ -128,7 +128,7 @@ class PretrainConfig(TrainConfig):
 
     def idle_options(self) -> dict[str, str]:
         """Fields that change nothing beside the others, and why."""
-        idle = idle_optimizer_options(self)
+        idle = idle_optimizer_options(self) | idle_encoder_options(self)
         if self.corruption != "perlin":
             return idle | dict.fromkeys(PASTE + BANK + CLOUDS, f"corruption={self.corruption} pastes no lesions")
         idle["windows"] = "it is for corruption=gaussian and shuffle"
