@@ -1,0 +1,164 @@
+// Kernels that run on a GPU and on the host alike.
+//
+// A kernel is a struct K:
+//     struct Params    what all threads of a launch share: pointers and numbers, passed by value
+//     struct Shared    memory of a block; no constructor, nothing in it is initialised
+//     struct Thread    what one thread remembers from phase to phase; in registers, so no arrays with variable indices
+//     static constexpr u32 threads    of a block
+//     static constexpr u32 blocks     that a multiprocessor should be able to hold at once: bounds the registers
+//     static constexpr u32 phases     between which the threads of a block wait for each other
+//     template <int phase> PLR_BODY void run(const At& at, Thread& mine, Shared& shared, const Params& p);
+// A phase may read what other threads wrote to `shared` in earlier phases, and must not depend on the order of threads
+// within itself, but for the atomic functions below. Then a loop over blocks, phases and threads on the host
+// (run_on_host) gives what the GPU gives, bit for bit: see platform.h for the rules of the arithmetic.
+//
+// Like core/, this includes no system header: NVRTC reads it.
+#ifndef PLR_CUDA_LAUNCH_H
+#define PLR_CUDA_LAUNCH_H
+
+#include "../core/platform.h"
+
+// For members of kernels and what they call: inlined whatever the size, so that Thread and Params stay in registers.
+#if defined(__CUDACC__)
+#define PLR_BODY static __forceinline__ __host__ __device__
+#else
+#define PLR_BODY static inline
+#endif
+
+// PLR_DEVICE_CODE: the text at hand is compiled for the GPU, not for the host.
+#if defined(__CUDA_ARCH__)
+#define PLR_DEVICE_CODE
+#endif
+
+namespace plr {
+namespace cuda {
+
+// Where a thread is: its block in the grid, and its number in the block.
+struct At {
+    u32 x, y, z;
+    u32 thread;
+};
+
+struct Nothing {};  // for kernels without Shared or Thread
+
+// Atomic operations on shared or global memory. Integers only: their results do not depend on the order.
+PLR_BODY void atomic_min(u32* place, u32 value) {
+#if defined(PLR_DEVICE_CODE)
+    ::atomicMin(place, value);
+#else
+    *place = value < *place ? value : *place;
+#endif
+}
+
+PLR_BODY void atomic_max(u32* place, u32 value) {
+#if defined(PLR_DEVICE_CODE)
+    ::atomicMax(place, value);
+#else
+    *place = value > *place ? value : *place;
+#endif
+}
+
+// Returns what was there before.
+PLR_BODY u32 atomic_add(u32* place, u32 value) {
+#if defined(PLR_DEVICE_CODE)
+    return ::atomicAdd(place, value);
+#else
+    const u32 before = *place;
+    *place += value;
+    return before;
+#endif
+}
+
+// Reads from global memory that nothing writes during the launch: they may overtake stores.
+template <typename T>
+PLR_BODY T read_only(const T* place) {
+#if defined(PLR_DEVICE_CODE)
+    return __ldg(place);
+#else
+    return *place;
+#endif
+}
+
+// Four values that are loaded and stored at once; the place must be aligned to all of them.
+struct alignas(16) Float4 {
+    float v[4];
+};
+
+PLR_BODY Float4 read_only4(const float* place) {
+#if defined(PLR_DEVICE_CODE)
+    const float4 four = __ldg((const float4*)place);
+    return {{four.x, four.y, four.z, four.w}};
+#else
+    return {{place[0], place[1], place[2], place[3]}};
+#endif
+}
+
+// Store that is not read again soon, and should not push other things out of the caches.
+PLR_BODY void stream4(float* place, const Float4& value) {
+#if defined(PLR_DEVICE_CODE)
+    __stcs((float4*)place, make_float4(value.v[0], value.v[1], value.v[2], value.v[3]));
+#else
+    *(Float4*)place = value;
+#endif
+}
+
+PLR_BODY double square_root(double value) {
+#if defined(PLR_DEVICE_CODE)
+    return __dsqrt_rn(value);
+#else
+    return __builtin_sqrt(value);
+#endif
+}
+
+#if defined(__CUDACC__)
+
+template <typename K, u32 phase>
+__device__ __forceinline__ void run_phases(const At& at, typename K::Thread& mine, typename K::Shared& shared,
+                                           const typename K::Params& p) {
+    K::template run<(int)phase>(at, mine, shared, p);
+    if constexpr (phase + 1 < K::phases) {
+        __syncthreads();
+        run_phases<K, phase + 1>(at, mine, shared, p);
+    }
+}
+
+template <typename K>
+__device__ __forceinline__ void run_on_device(const typename K::Params& p) {
+    __shared__ typename K::Shared shared;
+    typename K::Thread mine;
+    const At at = {blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x};
+    run_phases<K, 0>(at, mine, shared, p);
+}
+
+// The kernel of that struct (the last argument, which may hold commas), under the name plr_<name>.
+#define PLR_GLOBAL(name, ...)                                                                    \
+    extern "C" __global__ void __launch_bounds__((__VA_ARGS__::threads), (__VA_ARGS__::blocks)) \
+        plr_##name(const __grid_constant__ __VA_ARGS__::Params p) {                              \
+        plr::cuda::run_on_device<__VA_ARGS__>(p);                                                \
+    }
+
+#else
+
+template <typename K, u32 phase>
+void run_phases_on_host(At at, typename K::Thread* states, typename K::Shared& shared, const typename K::Params& p) {
+    for (at.thread = 0; at.thread < K::threads; ++at.thread) K::template run<(int)phase>(at, states[at.thread], shared, p);
+    if constexpr (phase + 1 < K::phases) run_phases_on_host<K, phase + 1>(at, states, shared, p);
+}
+
+// The same on the host: slow, for tests. `params` are those of K.
+template <typename K>
+void run_on_host(u32 grid_x, u32 grid_y, u32 grid_z, const void* params) {
+    typename K::Thread states[K::threads];
+    typename K::Shared shared;
+    for (u32 z = 0; z < grid_z; ++z)
+        for (u32 y = 0; y < grid_y; ++y)
+            for (u32 x = 0; x < grid_x; ++x)
+                run_phases_on_host<K, 0>({x, y, z, 0}, states, shared, *(const typename K::Params*)params);
+}
+
+#endif
+
+}  // namespace cuda
+}  // namespace plr
+
+#endif
