@@ -5,6 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # Nobody should get a green run from the fallback by accident: the extension must build, without warnings.
 export PLR_FAST_NATIVE=1 PLR_FAST_WERROR=1
+if command -v nvcc > /dev/null; then
+    # The CUDA kernels must build too; for one GPU, because what is wrong shows there, and the others take their time.
+    export PLR_FAST_CUDA=1 CMAKE_CUDA_ARCHITECTURES="${CMAKE_CUDA_ARCHITECTURES:-90}"
+fi
 tools/setup.sh dev
 venv="${PLR_FAST_VENV:-.venv}"
 PATH="$(cd "$venv/bin" && pwd):$PATH"

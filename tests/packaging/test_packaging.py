@@ -23,7 +23,11 @@ def run(*command: object, cwd: Path, **environment: str) -> subprocess.Completed
     result = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={
+            **os.environ,
+            "PLR_FAST_CUDA": "0",
+            **environment,
+        },  # nvcc takes its time; what it makes is tested elsewhere
         capture_output=True,
         text=True,
         timeout=500,
@@ -100,8 +104,11 @@ def test_sdist_holds_what_a_build_needs(sdist: Path) -> None:
 
 
 def test_wheel_with_the_extension(sdist: Path, tmp_path: Path) -> None:
-    wheel, _ = build_wheel(sdist, tmp_path, PLR_FAST_NATIVE="1")
+    wheel, said = build_wheel(sdist, tmp_path, PLR_FAST_NATIVE="1", PLR_FAST_CUDA="auto", CUDACXX="/nonexistent/nvcc")
     names = zipfile.ZipFile(wheel).namelist()
+    assert said.count("plr_fast: no CUDA kernels") == 1, "nvcc that does not work takes nothing else along"
+    assert not any(name.startswith(("plr_fast/_cuda.cpython", "plr_fast/_cuda_host.cpython")) for name in names)
+    assert {"plr_fast/_cuda_src/cuda/noise.cu", "plr_fast/_cuda_src/core/noise.h"} <= set(names)
     assert any(re.fullmatch(r"plr_fast/_native\..*\.so", name) for name in names)
     assert {"plr_fast/py.typed", "plr_fast/_native.pyi", "plr_fast/evaluation/templates/report.html.j2"} <= set(names)
     assert not any(name.startswith(("tests/", "benchmarks/", "csrc/")) for name in names), "nothing but the package"
@@ -121,6 +128,11 @@ def test_without_a_compiler_the_pure_package_is_built_and_says_so_once(sdist: Pa
 def test_a_build_that_must_be_native_fails_without_a_compiler(sdist: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="PLR_FAST_NATIVE=1, but the native extension could not be built"):
         build_wheel(sdist, tmp_path, CXX="/nonexistent/c++", PLR_FAST_NATIVE="1")
+
+
+def test_a_build_that_must_have_cuda_kernels_fails_without_nvcc(sdist: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="PLR_FAST_CUDA=1, but the CUDA kernels could not be built"):
+        build_wheel(sdist, tmp_path, CUDACXX="/nonexistent/nvcc", PLR_FAST_NATIVE="0", PLR_FAST_CUDA="1")
 
 
 def test_stubs_are_those_of_the_module(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def from_torch(tensor: torch.Tensor) -> Array:
 
 
 def from_cuda_array(value: Any) -> Array:
-    """Describe an object with ``__cuda_array_interface__``, such as a CuPy array. Its stream is the caller's business."""
+    """Describe an object with ``__cuda_array_interface__``, such as a CuPy array; its stream is not looked at."""
     interface: dict[str, Any] = value.__cuda_array_interface__
     dtype = np.dtype(interface["typestr"])
     shape = tuple(interface["shape"])
