@@ -18,16 +18,26 @@
 
 #include "../core/platform.h"
 
-// For members of kernels and what they call: inlined whatever the size, so that Thread and Params stay in registers.
+// For functions of kernels and what they call: inlined whatever the size, so that Thread and Params stay in registers.
+// PLR_MEMBER is the same for functions with a `this`.
 #if defined(__CUDACC__)
 #define PLR_BODY static __forceinline__ __host__ __device__
+#define PLR_MEMBER __forceinline__ __host__ __device__
 #else
 #define PLR_BODY static inline
+#define PLR_MEMBER inline
 #endif
 
 // PLR_DEVICE_CODE: the text at hand is compiled for the GPU, not for the host.
 #if defined(__CUDA_ARCH__)
 #define PLR_DEVICE_CODE
+#define PLR_UNROLL _Pragma("unroll")
+#define PLR_UNROLL_TWICE _Pragma("unroll 2")
+#define PLR_NO_UNROLL _Pragma("unroll 1")
+#else
+#define PLR_UNROLL
+#define PLR_UNROLL_TWICE
+#define PLR_NO_UNROLL
 #endif
 
 namespace plr {
@@ -93,12 +103,20 @@ PLR_BODY Float4 read_only4(const float* place) {
 #endif
 }
 
-// Store that is not read again soon, and should not push other things out of the caches.
-PLR_BODY void stream4(float* place, const Float4& value) {
+PLR_BODY void store4(float* place, const Float4& value) {
 #if defined(PLR_DEVICE_CODE)
-    __stcs((float4*)place, make_float4(value.v[0], value.v[1], value.v[2], value.v[3]));
+    *(float4*)place = make_float4(value.v[0], value.v[1], value.v[2], value.v[3]);
 #else
     *(Float4*)place = value;
+#endif
+}
+
+PLR_BODY void store2(u32* place, u32 first, u32 second) {
+#if defined(PLR_DEVICE_CODE)
+    *(uint2*)place = make_uint2(first, second);
+#else
+    place[0] = first;
+    place[1] = second;
 #endif
 }
 

@@ -1,10 +1,31 @@
-"""Plans of noise."""
+"""Noise: a launch for tables and permutations, one for the pixels, and for "minmax" one more that finds the extremes."""
 
 from __future__ import annotations
 
 import ctypes
+from functools import lru_cache
+from typing import NamedTuple
 
-from .params import F64, I32, I64, MAX_OCTAVES, STRUCTURES, U64, Pointer, SampleIdsParams
+from ..specs import LATTICE_PERIOD, NoiseFormat, NoiseSpec
+from ..tables import amplitudes, frequencies
+from .arrays import Array
+from .launch import Context, Launch, Launcher
+from .memory import Pieces
+from .params import F64, I32, I64, MAX_OCTAVES, STRUCTURES, U32, U64, Pointer, SampleIds, SampleIdsParams
+
+FORMATS: dict[NoiseFormat, int] = {"float32": 0, "float16": 1, "bfloat16": 2, "fixed": 3, "minmax": 4}
+DTYPES: dict[NoiseFormat, str] = {
+    "float32": "float32", "float16": "float16", "bfloat16": "bfloat16", "fixed": "uint8", "minmax": "uint8",
+}  # fmt: skip
+_FIND_EXTREMES = 5
+
+# Kernels that keep the terms of so many octaves in registers; for more there is one that keeps them in shared memory.
+_IN_REGISTERS = {2: 6, 3: 4}
+
+# Rows of a strip, the work of one thread. Long strips spread the cost of their beginning over more rows, short ones
+# make more blocks: the longest is taken that gives every multiprocessor so many.
+STRIPS = (128, 64, 32, 16, 8)
+BLOCKS_PER_MULTIPROCESSOR = 12
 
 
 class NoiseTablesParams(ctypes.Structure):
@@ -39,4 +60,152 @@ class NoiseSetupParams(ctypes.Structure):
     )
 
 
-STRUCTURES.update(NoiseTables=NoiseTablesParams, NoiseSetup=NoiseSetupParams)
+class NoiseRowsParams(ctypes.Structure):
+    """``NoiseRowsParams`` of ``csrc/cuda/noise_rows.h``."""
+
+    _fields_ = (
+        ("tables", NoiseTablesParams),
+        ("out", Pointer),
+        *((name, I64) for name in ("stride_sample", "stride_plane", "stride_row", "depth", "height", "width")),
+        *((name, I32) for name in ("octaves", "output", "aligned", "groups", "group_shift", "strip")),
+        ("row_blocks", U32),
+        ("strip_blocks", U32),
+    )
+
+
+STRUCTURES.update(NoiseTables=NoiseTablesParams, NoiseSetup=NoiseSetupParams, NoiseRows=NoiseRowsParams)
+
+
+class NoiseTables(NamedTuple):
+    """What :func:`noise_tables` made, in the device's memory: valid as long as ``owner`` lives."""
+
+    params: NoiseTablesParams
+    owner: object
+
+
+def noise(context: Context, out: Array, samples: SampleIds, spec: NoiseSpec) -> None:
+    """Queue the launches that fill ``out`` with noise, one sample for each id.
+
+    Args:
+        context: where they run.
+        out: (B, H, W) or (B, D, H, W) of the dtype that ``spec.format`` stands for. Rows are contiguous, other strides
+            any, but no two elements share their memory.
+        samples: B ids.
+        spec: what noise; checked by the caller.
+    """
+    if out.dtype != DTYPES[spec.format]:
+        raise TypeError(f"out has dtype {out.dtype}, which does not fit format {spec.format}")
+    if not out.size:
+        return
+    batch, *sizes = out.shape
+    tables = noise_tables(context, samples, spec, batch, tuple(sizes))
+    strides = (out.strides[0], out.strides[1] if len(sizes) == 3 else 0, out.strides[-2])
+    plan = _rows_plan(out.shape, spec.octaves, _aligned(out), context.launcher, context.device)
+    params = NoiseRowsParams.from_buffer_copy(plan.template)
+    params.tables = tables.params
+    params.out = out.pointer
+    params.stride_sample, params.stride_plane, params.stride_row = strides
+    if spec.format == "minmax":
+        params.output = _FIND_EXTREMES
+        context.run(Launch(plan.kernel, plan.grid, params))
+    params.output = FORMATS[spec.format]
+    context.run(Launch(plan.kernel, plan.grid, params))
+
+
+def noise_tables(
+    context: Context, samples: SampleIds, spec: NoiseSpec, batch: int, sizes: tuple[int, ...]
+) -> NoiseTables:
+    """Queue the launch that makes the tables for noise of (batch, *sizes), and return where they will be.
+
+    ``sizes`` is (H, W) or (D, H, W). The extremes in the tables are those of no pixel yet.
+    """
+    plan = _tables_plan(batch, sizes, spec._replace(seed=0))
+    address, owner = context.memory.empty(plan.size)
+    params = NoiseSetupParams.from_buffer_copy(plan.template)
+    params.seed = spec.seed
+    params.samples = samples.params()
+    for name, offset in plan.offsets:
+        setattr(params.tables, name, address + offset)
+    context.run(Launch("noise_setup", plan.grid, params))
+    return NoiseTables(params.tables, owner)
+
+
+class _TablesPlan(NamedTuple):
+    template: NoiseSetupParams  # without addresses, seed and ids
+    offsets: list[tuple[str, int]]
+    size: int
+    grid: tuple[int, int, int]
+
+
+@lru_cache(maxsize=64)
+def _tables_plan(batch: int, sizes: tuple[int, ...], spec: NoiseSpec) -> _TablesPlan:
+    dims, octaves = len(sizes), spec.octaves
+    depth, height, width = (1,) * (3 - dims) + sizes
+    columns, factors = _round_up(width, 4), _round_up(3 * octaves, 4)
+    pieces = Pieces()
+    sizes_of = {
+        "permutation": batch * LATTICE_PERIOD,
+        "offsets": 4 * batch * octaves,
+        "extremes": 8 * batch,
+        "gradients": 4 * octaves * LATTICE_PERIOD * (2 if dims == 2 else 4),
+        "columns": 4 * octaves * 3 * columns,
+        "column_lines": 2 * octaves * columns,
+        "factors": 4 * height * factors,
+        "row_lines": 2 * octaves * height,
+        "band_end": 4 * height,
+        "planes": 16 * octaves * depth,
+    }
+    offsets = [(name, pieces.add(size)) for name, size in sizes_of.items()]
+    template = NoiseSetupParams(
+        batch=batch, octaves=octaves, dims=dims, tileable=spec.tileable, depth=depth, height=height, width=width
+    )
+    template.tables.column_count, template.tables.factor_count = columns, factors
+    for o, (cells, amplitude) in enumerate(zip(frequencies(spec), amplitudes(spec, dims), strict=True)):
+        template.frequency[o][:] = cells
+        template.amplitude[o] = amplitude
+    # A block for each sample, and threads for the entries of the tables, in the order of NoiseSetup::table_entry.
+    entries = LATTICE_PERIOD + octaves * columns + height + (octaves * depth if dims == 3 else 0)
+    return _TablesPlan(template, offsets, pieces.size, (batch + _ceil_div(entries, LATTICE_PERIOD), 1, 1))
+
+
+class _RowsPlan(NamedTuple):
+    kernel: str
+    grid: tuple[int, int, int]
+    template: NoiseRowsParams  # without tables, output and strides
+
+
+@lru_cache(maxsize=64)
+def _rows_plan(shape: tuple[int, ...], octaves: int, aligned: bool, launcher: Launcher, device: int) -> _RowsPlan:
+    dims = len(shape) - 1
+    batch, depth, height, width = (shape[0], *(1,) * (3 - dims), *shape[1:])
+    in_registers = octaves <= _IN_REGISTERS[dims]
+    kernel = f"noise_rows_{dims}d_{octaves if in_registers else 'many'}"
+    threads = launcher.kernels()[kernel][1]
+    groups = _ceil_div(width, 4) if in_registers else width
+    # Threads of a block go along a row; where a row is short, the rest of them take other strips.
+    along = min(threads, 1 << (groups - 1).bit_length())
+    row_blocks, strips_of_block = _ceil_div(groups, along), threads // along
+    wanted = BLOCKS_PER_MULTIPROCESSOR * launcher.multiprocessors(device)
+    for strip in STRIPS:
+        strip_blocks = _ceil_div(height, strip * strips_of_block)
+        if batch * depth * row_blocks * strip_blocks >= wanted:
+            break
+    template = NoiseRowsParams(
+        depth=depth, height=height, width=width, octaves=octaves, aligned=aligned, groups=groups,
+        group_shift=along.bit_length() - 1, strip=strip, row_blocks=row_blocks, strip_blocks=strip_blocks,
+    )  # fmt: skip
+    return _RowsPlan(kernel, (row_blocks * strip_blocks * depth * batch, 1, 1), template)
+
+
+def _aligned(out: Array) -> bool:
+    """Return whether four neighbours of every row that begin at a multiple of four can be stored at once."""
+    unit = 4 * out.itemsize
+    return out.pointer % unit == 0 and all(step % unit == 0 for step in out.strides[:-1])
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _round_up(a: int, b: int) -> int:
+    return _ceil_div(a, b) * b
