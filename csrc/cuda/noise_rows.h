@@ -33,24 +33,25 @@ struct NoiseRowsParams {
 struct NoiseWork {
     i64 sample, plane;
     i32 group;
-    i64 first, last;  // rows; none: first == last
+    i32 first, last;  // rows; none: first == last
 };
 
+// In 32 bits, as all that is done for each row: a division in 64 bits takes a GPU a hundred instructions.
 PLR_BODY i64 noise_sample(const At& at, const NoiseRowsParams& p) {
-    return (i64)(at.x / p.row_blocks / p.strip_blocks) / p.depth;
+    return at.x / p.row_blocks / p.strip_blocks / (u32)p.depth;
 }
 
 PLR_BODY NoiseWork noise_work(const At& at, u32 threads, const NoiseRowsParams& p) {
     const u32 along = at.x % p.row_blocks, rest = at.x / p.row_blocks;
-    const u32 planes = rest / p.strip_blocks;
+    const u32 planes = rest / p.strip_blocks, depth = (u32)p.depth;
     const u32 strip = (rest % p.strip_blocks) * (threads >> p.group_shift) + (at.thread >> p.group_shift);
     NoiseWork work;
-    work.sample = (i64)planes / p.depth;
-    work.plane = (i64)planes % p.depth;
+    work.sample = planes / depth;
+    work.plane = planes % depth;
     work.group = (i32)((along << p.group_shift) + (at.thread & ((1u << p.group_shift) - 1u)));
     const i64 first = (i64)strip * p.strip, last = first + p.strip;
-    work.last = last < p.height ? last : p.height;
-    work.first = first < work.last && work.group < p.groups ? first : work.last;
+    work.last = (i32)(last < p.height ? last : p.height);
+    work.first = first < work.last && work.group < p.groups ? (i32)first : work.last;
     return work;
 }
 
@@ -160,7 +161,7 @@ struct NoiseRows {
     // 128 registers a thread, or 168 where the terms of all octaves need them.
     static constexpr u32 threads = OCTAVES > 4 ? 64 : 128, blocks = OCTAVES > 4 ? 6 : OCTAVES == 4 && SPATIAL ? 3 : 4;
     static constexpr u32 phases = 3;
-    enum : i32 { COLUMNS = 4, TERMS = 3 * OCTAVES };
+    enum : i32 { COLUMNS = 4, TERMS = 3 * OCTAVES, FACTORS = (TERMS + 3) / 4 * 4 };  // as in NoiseTables
     typedef NoiseRowsParams Params;
     typedef Nothing Thread;
     typedef typename GradientOf<SPATIAL>::type Gradient;
@@ -207,9 +208,8 @@ struct NoiseRows {
             p.output == FORMAT_GREY_MINMAX ? stretch_of(p.tables.extremes + 2 * work.sample) : Stretch{0.0f, 0.0f};
         char* const out = (char*)p.out + work.sample * p.stride_sample + work.plane * p.stride_plane;
         Extremes extremes = {-0.0f, 0.0f};
-        for (i64 y = work.first; y < work.last;) {
-            const i64 band = read_only(p.tables.band_end + y);
-            const i64 end = band < work.last ? band : work.last;
+        for (i32 y = work.first; y < work.last;) {
+            const i32 end = min_i32(read_only(p.tables.band_end + y), work.last);
             advance(thread, work, y, shared, p, state);
             switch (p.output) {
                 case FORMAT_FLOAT32: store_band<FORMAT_FLOAT32>(work, y, end, out, stretch, state, p); break;
@@ -217,7 +217,7 @@ struct NoiseRows {
                 case FORMAT_BFLOAT16: store_band<FORMAT_BFLOAT16>(work, y, end, out, stretch, state, p); break;
                 case FORMAT_GREY_FIXED: store_band<FORMAT_GREY_FIXED>(work, y, end, out, stretch, state, p); break;
                 case FORMAT_GREY_MINMAX: store_band<FORMAT_GREY_MINMAX>(work, y, end, out, stretch, state, p); break;
-                default: look_at_band(work, y, end, state, p, extremes); break;
+                default: look_at_band(y, end, state, p, extremes); break;
             }
             y = end;
         }
@@ -253,7 +253,7 @@ struct NoiseRows {
     }
 
     // Bring the octaves that pass a lattice row to the one of pixel row y, and sum up the base.
-    PLR_BODY void advance(u32 thread, const NoiseWork& work, i64 y, Shared& shared, const Params& p, State& state) {
+    PLR_BODY void advance(u32 thread, const NoiseWork& work, i32 y, Shared& shared, const Params& p, State& state) {
         const bool begins = y == work.first;
         PLR_UNROLL for (i32 o = 0; o < OCTAVES; ++o) {
             const u32 lines = read_only(p.tables.row_lines + o * p.height + y);
@@ -310,8 +310,7 @@ struct NoiseRows {
         }
     }
 
-    PLR_BODY void sum_row(i64 y, const State& state, const Params& p, float* sum) {
-        const float* const factors = p.tables.factors + y * p.tables.factor_count;
+    PLR_BODY void sum_row(const float* factors, const State& state, float* sum) {
         PLR_UNROLL for (i32 j = 0; j < COLUMNS; ++j) sum[j] = state.base[j];
         PLR_UNROLL for (i32 k = 0; k < TERMS; k += 4) {
             const Float4 four = read_only4(factors + k);
@@ -323,36 +322,39 @@ struct NoiseRows {
     }
 
     template <i32 FORMAT>
-    PLR_BODY void store_band(const NoiseWork& work, i64 y, i64 end, char* out, const Stretch& stretch,
+    PLR_BODY void store_band(const NoiseWork& work, i32 y, i32 end, char* out, const Stretch& stretch,
                              const State& state, const Params& p) {
         const i64 bytes = element_bytes<FORMAT>();
         char* place = out + y * p.stride_row + column_of(work, 0, p) * bytes;
-        const bool whole = p.aligned && 4 * (i64)work.group + 4 <= p.width;
-        PLR_UNROLL_TWICE for (; y < end; ++y, place += p.stride_row) {
-            float sum[COLUMNS];
-            sum_row(y, state, p, sum);
-            if (whole) {
+        const float* factors = p.tables.factors + (i64)y * FACTORS;
+        if (p.aligned && 4 * (i64)work.group + 4 <= p.width) {
+            PLR_UNROLL_TWICE for (i32 rows = end - y; rows > 0; --rows, place += p.stride_row, factors += FACTORS) {
+                float sum[COLUMNS];
+                sum_row(factors, state, sum);
                 store_four<FORMAT>(place, sum, stretch);
-                continue;
             }
-            const i64 step = p.aligned ? 1 : p.groups;
+            return;
+        }
+        const i64 step = (p.aligned ? 1 : p.groups) * bytes;
+        PLR_NO_UNROLL for (i32 rows = end - y; rows > 0; --rows, place += p.stride_row, factors += FACTORS) {
+            float sum[COLUMNS];
+            sum_row(factors, state, sum);
             PLR_UNROLL for (i32 j = 0; j < COLUMNS; ++j)
-                if (column_of(work, j, p) < p.width) store_one<FORMAT>(place + j * step * bytes, sum[j], stretch);
+                if (column_of(work, j, p) < p.width) store_one<FORMAT>(place + j * step, sum[j], stretch);
         }
     }
 
-    PLR_BODY void look_at_band(const NoiseWork& work, i64 y, i64 end, const State& state, const Params& p,
-                               Extremes& extremes) {
-        for (; y < end; ++y) {
+    PLR_BODY void look_at_band(i32 y, i32 end, const State& state, const Params& p, Extremes& extremes) {
+        const float* factors = p.tables.factors + (i64)y * FACTORS;
+        PLR_UNROLL_TWICE for (i32 rows = end - y; rows > 0; --rows, factors += FACTORS) {
             float sum[COLUMNS];
-            sum_row(y, state, p, sum);
+            sum_row(factors, state, sum);
             // Columns beyond the width repeat the last one.
             PLR_UNROLL for (i32 j = 0; j < COLUMNS; ++j) {
                 extremes.low = lesser(sum[j], extremes.low);
                 extremes.high = greater(sum[j], extremes.high);
             }
         }
-        (void)work;
     }
 };
 
@@ -397,9 +399,8 @@ struct NoiseManyRows {
             p.output == FORMAT_GREY_MINMAX ? stretch_of(p.tables.extremes + 2 * work.sample) : Stretch{0.0f, 0.0f};
         char* const out = (char*)p.out + work.sample * p.stride_sample + work.plane * p.stride_plane;
         Extremes extremes = {-0.0f, 0.0f};
-        for (i64 y = work.first; y < work.last;) {
-            const i64 band = read_only(p.tables.band_end + y);
-            const i64 end = band < work.last ? band : work.last;
+        for (i32 y = work.first; y < work.last;) {
+            const i32 end = min_i32(read_only(p.tables.band_end + y), work.last);
             const float base = advance(thread, work, y, shared, p);
             for (; y < end; y += ROWS) {
                 float sum[ROWS];
@@ -412,7 +413,7 @@ struct NoiseManyRows {
         if (p.output == FIND_EXTREMES) join_extremes(extremes, shared.extremes);
     }
 
-    PLR_BODY float advance(u32 thread, const NoiseWork& work, i64 y, Shared& shared, const Params& p) {
+    PLR_BODY float advance(u32 thread, const NoiseWork& work, i32 y, Shared& shared, const Params& p) {
         const u8* const permutation = shared.permutation.bytes();
         const bool begins = y == work.first;
         float base = 0.0f;
@@ -452,11 +453,11 @@ struct NoiseManyRows {
         return base;
     }
 
-    PLR_BODY void sum_rows(u32 thread, i64 y, i64 end, float base, const Shared& shared, const Params& p, float* sum) {
+    PLR_BODY void sum_rows(u32 thread, i32 y, i32 end, float base, const Shared& shared, const Params& p, float* sum) {
         const float* factors[ROWS];
         PLR_UNROLL for (i32 r = 0; r < ROWS; ++r) {
-            const i64 row = y + r < end ? y + r : end - 1;
-            factors[r] = p.tables.factors + row * p.tables.factor_count;
+            const i32 row = min_i32(y + r, end - 1);
+            factors[r] = p.tables.factors + (i64)row * p.tables.factor_count;
             sum[r] = base;
         }
         PLR_NO_UNROLL for (i32 o = 0; o < p.octaves; ++o) {

@@ -66,10 +66,11 @@ class ExtensionLauncher:
         from plr_fast import _cuda
 
         self._module = _cuda
+        self._kernels = _cuda.kernels()
         self._multiprocessors = cache(_cuda.multiprocessors)
 
     def kernels(self) -> dict[str, tuple[str, int, int]]:
-        return self._module.kernels()
+        return self._kernels
 
     def multiprocessors(self, device: int) -> int:
         return self._multiprocessors(device)

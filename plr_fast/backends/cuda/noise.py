@@ -1,4 +1,4 @@
-"""Noise: a launch for tables and permutations, one for the pixels, and for "minmax" one more that finds the extremes."""
+"""Noise: a launch for tables and permutations, one for the pixels, and for "minmax" one that finds the extremes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..specs import LATTICE_PERIOD, NoiseFormat, NoiseSpec
 from ..tables import amplitudes, frequencies
 from .arrays import Array
-from .launch import Context, Launch, Launcher
+from .launch import Context, Launch
 from .memory import Pieces
 from .params import F64, I32, I64, MAX_OCTAVES, STRUCTURES, U32, U64, Pointer, SampleIds, SampleIdsParams
 
@@ -100,16 +100,18 @@ def noise(context: Context, out: Array, samples: SampleIds, spec: NoiseSpec) -> 
     batch, *sizes = out.shape
     tables = noise_tables(context, samples, spec, batch, tuple(sizes))
     strides = (out.strides[0], out.strides[1] if len(sizes) == 3 else 0, out.strides[-2])
-    plan = _rows_plan(out.shape, spec.octaves, _aligned(out), context.launcher, context.device)
+    kernel = rows_kernel(len(sizes), spec.octaves)
+    threads = context.launcher.kernels()[kernel][1]
+    plan = _rows_plan(out.shape, spec.octaves, _aligned(out), threads, context.multiprocessors)
     params = NoiseRowsParams.from_buffer_copy(plan.template)
     params.tables = tables.params
     params.out = out.pointer
     params.stride_sample, params.stride_plane, params.stride_row = strides
     if spec.format == "minmax":
         params.output = _FIND_EXTREMES
-        context.run(Launch(plan.kernel, plan.grid, params))
+        context.run(Launch(kernel, plan.grid, params))
     params.output = FORMATS[spec.format]
-    context.run(Launch(plan.kernel, plan.grid, params))
+    context.run(Launch(kernel, plan.grid, params))
 
 
 def noise_tables(
@@ -168,24 +170,25 @@ def _tables_plan(batch: int, sizes: tuple[int, ...], spec: NoiseSpec) -> _Tables
     return _TablesPlan(template, offsets, pieces.size, (batch + _ceil_div(entries, LATTICE_PERIOD), 1, 1))
 
 
+def rows_kernel(dims: int, octaves: int) -> str:
+    """Return the name of the kernel that makes the pixels."""
+    return f"noise_rows_{dims}d_{octaves if octaves <= _IN_REGISTERS[dims] else 'many'}"
+
+
 class _RowsPlan(NamedTuple):
-    kernel: str
     grid: tuple[int, int, int]
     template: NoiseRowsParams  # without tables, output and strides
 
 
 @lru_cache(maxsize=64)
-def _rows_plan(shape: tuple[int, ...], octaves: int, aligned: bool, launcher: Launcher, device: int) -> _RowsPlan:
+def _rows_plan(shape: tuple[int, ...], octaves: int, aligned: bool, threads: int, multiprocessors: int) -> _RowsPlan:
     dims = len(shape) - 1
     batch, depth, height, width = (shape[0], *(1,) * (3 - dims), *shape[1:])
-    in_registers = octaves <= _IN_REGISTERS[dims]
-    kernel = f"noise_rows_{dims}d_{octaves if in_registers else 'many'}"
-    threads = launcher.kernels()[kernel][1]
-    groups = _ceil_div(width, 4) if in_registers else width
+    groups = _ceil_div(width, 4) if octaves <= _IN_REGISTERS[dims] else width
     # Threads of a block go along a row; where a row is short, the rest of them take other strips.
     along = min(threads, 1 << (groups - 1).bit_length())
     row_blocks, strips_of_block = _ceil_div(groups, along), threads // along
-    wanted = BLOCKS_PER_MULTIPROCESSOR * launcher.multiprocessors(device)
+    wanted = BLOCKS_PER_MULTIPROCESSOR * multiprocessors
     for strip in STRIPS:
         strip_blocks = _ceil_div(height, strip * strips_of_block)
         if batch * depth * row_blocks * strip_blocks >= wanted:
@@ -194,7 +197,7 @@ def _rows_plan(shape: tuple[int, ...], octaves: int, aligned: bool, launcher: La
         depth=depth, height=height, width=width, octaves=octaves, aligned=aligned, groups=groups,
         group_shift=along.bit_length() - 1, strip=strip, row_blocks=row_blocks, strip_blocks=strip_blocks,
     )  # fmt: skip
-    return _RowsPlan(kernel, (row_blocks * strip_blocks * depth * batch, 1, 1), template)
+    return _RowsPlan((row_blocks * strip_blocks * depth * batch, 1, 1), template)
 
 
 def _aligned(out: Array) -> bool:

@@ -102,10 +102,10 @@ def test_every_kernel_in_whole_and_odd_rows(host: Context, dims: int, octaves: i
         np.testing.assert_array_equal(bits(found), expected(shape, list(range(9, 9 + shape[0])), spec))
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_large_image_in_every_format(host: Context, format: NoiseFormat) -> None:
-    spec = NoiseSpec(11, (1.0, 4.0, 4.0), 6, 0.5, 2.0, True, format)
-    found = run(host, np.empty((1, 256, 512), STORAGE[format]), SampleIds(first=3), spec)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_large_image_in_every_format(host: Context, kind: NoiseFormat) -> None:
+    spec = NoiseSpec(11, (1.0, 4.0, 4.0), 6, 0.5, 2.0, True, kind)
+    found = run(host, np.empty((1, 256, 512), STORAGE[kind]), SampleIds(first=3), spec)
     np.testing.assert_array_equal(bits(found), expected((1, 256, 512), [3], spec))
 
 
