@@ -25,8 +25,13 @@ const KernelTable& table() {
 
 std::string mend(cudaError_t error) {
     switch (error) {
-        case cudaErrorInsufficientDriver:
-            return "; install a newer NVIDIA driver, or a plr_fast that was built with an older CUDA toolkit";
+        case cudaErrorInsufficientDriver: {
+            int driver = 0;
+            (void)cudaDriverGetVersion(&driver);
+            if (driver == 0) return "; no NVIDIA driver is installed here, or this process cannot see it";
+            return "; install a newer NVIDIA driver, or build plr_fast with an older CUDA toolkit";
+        }
+        case cudaErrorNoDevice: return "; the driver sees no GPU: look at nvidia-smi and CUDA_VISIBLE_DEVICES";
         case cudaErrorNoKernelImageForDevice:
             return "; rebuild plr_fast with CMAKE_CUDA_ARCHITECTURES set to this GPU's, or install CuPy";
         default: return "";

@@ -152,12 +152,10 @@ int main() {
     test_permutation_is_that_of_the_shuffle();
     test_run_end_is_where_the_line_changes();
     for (const i64 width : {1, 3, 32, 37}) {
-        check_rows<NoiseRows<1, false>>(4, 2, 1, width);
-        check_rows<NoiseRows<4, false>>(4, 2, 4, width);
-        check_rows<NoiseRows<6, false>>(4, 2, 6, width);
-        check_rows<NoiseManyRows<false>>(1, 2, 9, width);
-        check_rows<NoiseRows<3, true>>(4, 3, 3, width);
-        check_rows<NoiseManyRows<true>>(1, 3, 5, width);
+        // The Python tests run all kernels; these touch memory in all ways that there are.
+        check_rows<NoiseRows<5, false>>(4, 2, 5, width);
+        check_rows<NoiseRows<2, true>>(4, 3, 2, width);
+        check_rows<NoiseManyRows<true>>(1, 3, 7, width);
     }
     return plr_test::report();
 }
