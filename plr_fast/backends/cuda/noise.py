@@ -126,15 +126,16 @@ def noise_tables(
     params = NoiseSetupParams.from_buffer_copy(plan.template)
     params.seed = spec.seed
     params.samples = samples.params()
-    for name, offset in plan.offsets:
-        setattr(params.tables, name, address + offset)
+    tables = NoiseTablesParams(*(address + offset for offset in plan.offsets), *plan.counts)
+    params.tables = tables
     context.run(Launch("noise_setup", plan.grid, params))
-    return NoiseTables(params.tables, owner)
+    return NoiseTables(tables, owner)
 
 
 class _TablesPlan(NamedTuple):
     template: NoiseSetupParams  # without addresses, seed and ids
-    offsets: list[tuple[str, int]]
+    offsets: list[int]  # of the tables in scratch, in the order of the structure's fields
+    counts: tuple[int, int]  # column_count, factor_count
     size: int
     grid: tuple[int, int, int]
 
@@ -145,7 +146,7 @@ def _tables_plan(batch: int, sizes: tuple[int, ...], spec: NoiseSpec) -> _Tables
     depth, height, width = (1,) * (3 - dims) + sizes
     columns, factors = _round_up(width, 4), _round_up(3 * octaves, 4)
     pieces = Pieces()
-    sizes_of = {
+    table_sizes = {
         "permutation": batch * LATTICE_PERIOD,
         "offsets": 4 * batch * octaves,
         "extremes": 8 * batch,
@@ -157,17 +158,18 @@ def _tables_plan(batch: int, sizes: tuple[int, ...], spec: NoiseSpec) -> _Tables
         "band_end": 4 * height,
         "planes": 16 * octaves * depth,
     }
-    offsets = [(name, pieces.add(size)) for name, size in sizes_of.items()]
+    offsets = pieces.add_all(table_sizes[name] for name, *_ in NoiseTablesParams._fields_[:-2])
     template = NoiseSetupParams(
         batch=batch, octaves=octaves, dims=dims, tileable=spec.tileable, depth=depth, height=height, width=width
     )
-    template.tables.column_count, template.tables.factor_count = columns, factors
     for o, (cells, amplitude) in enumerate(zip(frequencies(spec), amplitudes(spec, dims), strict=True)):
         template.frequency[o][:] = cells
         template.amplitude[o] = amplitude
     # A block for each sample, and threads for the entries of the tables, in the order of NoiseSetup::table_entry.
     entries = LATTICE_PERIOD + octaves * columns + height + (octaves * depth if dims == 3 else 0)
-    return _TablesPlan(template, offsets, pieces.size, (batch + _ceil_div(entries, LATTICE_PERIOD), 1, 1))
+    return _TablesPlan(
+        template, offsets, (columns, factors), pieces.size, (batch + _ceil_div(entries, LATTICE_PERIOD), 1, 1)
+    )
 
 
 def rows_kernel(dims: int, octaves: int) -> str:
