@@ -190,8 +190,8 @@ struct NoiseRows {
     PLR_BODY void run(const At& at, Thread&, Shared& shared, const Params& p) {
         if (phase == 0) {
             begin_block(at, threads, shared, p);
-            const i32 values = OCTAVES * LATTICE_PERIOD * (SPATIAL ? 4 : 2) / 4;
-            for (i32 i = (i32)at.thread; i < values; i += threads)
+            const u32 values = (u32)OCTAVES * LATTICE_PERIOD * (SPATIAL ? 4 : 2) / 4;
+            for (u32 i = at.thread; i < values; i += threads)
                 ((Float4*)shared.gradients)[i] = read_only4(p.tables.gradients + 4 * i);
         } else if (phase == 1) {
             const NoiseWork work = noise_work(at, threads, p);
