@@ -7,7 +7,9 @@
 #include <string>
 #include <unordered_map>
 
+#include "../cuda/mask_layout.h"
 #include "../cuda/noise_layout.h"
+#include "../cuda/paste_layout.h"
 #include "../cuda/units.h"
 
 namespace plr {

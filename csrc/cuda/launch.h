@@ -8,6 +8,9 @@
 //     static constexpr u32 blocks     that a multiprocessor should be able to hold at once: bounds the registers
 //     static constexpr u32 phases     between which the threads of a block wait for each other
 //     template <int phase> PLR_BODY void run(const At& at, Thread& mine, Shared& shared, const Params& p);
+// and may have
+//     static constexpr u32 again_from    after the last phase, phases from this one on are run again, as long as
+//     PLR_BODY bool again(const Shared& shared)
 // A phase may read what other threads wrote to `shared` in earlier phases, and must not depend on the order of threads
 // within itself, but for the atomic functions below. Then a loop over blocks, phases and threads on the host
 // (run_on_host) gives what the GPU gives, bit for bit: see platform.h for the rules of the arithmetic.
@@ -79,6 +82,26 @@ PLR_BODY u32 atomic_add(u32* place, u32 value) {
 #endif
 }
 
+// The bits are set, whoever does it first.
+PLR_BODY void atomic_or(u32* place, u32 bits) {
+#if defined(PLR_DEVICE_CODE)
+    ::atomicOr(place, bits);
+#else
+    *place |= bits;
+#endif
+}
+
+// Returns what was there before. What threads find depends on their order: only for results that do not.
+PLR_BODY u32 atomic_exchange(u32* place, u32 value) {
+#if defined(PLR_DEVICE_CODE)
+    return ::atomicExch(place, value);
+#else
+    const u32 before = *place;
+    *place = value;
+    return before;
+#endif
+}
+
 // Reads from global memory that nothing writes during the launch: they may overtake stores.
 template <typename T>
 PLR_BODY T read_only(const T* place) {
@@ -128,6 +151,16 @@ PLR_BODY double square_root(double value) {
 #endif
 }
 
+// The phase to go on with after the last one; kernels without it end there.
+template <typename K>
+constexpr u32 again_from(decltype(K::again_from)*) {
+    return K::again_from;
+}
+template <typename K>
+constexpr u32 again_from(...) {
+    return K::phases;
+}
+
 #if defined(__CUDACC__)
 
 template <typename K, u32 phase>
@@ -146,6 +179,16 @@ __device__ __forceinline__ void run_on_device(const typename K::Params& p) {
     typename K::Thread mine;
     const At at = {blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x};
     run_phases<K, 0>(at, mine, shared, p);
+    constexpr u32 from = again_from<K>(nullptr);
+    if constexpr (from < K::phases) {
+        for (;;) {
+            __syncthreads();
+            const bool again = K::again(shared);
+            __syncthreads();  // all have read before any goes on
+            if (!again) break;
+            run_phases<K, from>(at, mine, shared, p);
+        }
+    }
 }
 
 // The kernel of that struct (the last argument, which may hold commas), under the name plr_<name>.
@@ -170,8 +213,13 @@ void run_on_host(u32 grid_x, u32 grid_y, u32 grid_z, const void* params) {
     typename K::Shared shared;
     for (u32 z = 0; z < grid_z; ++z)
         for (u32 y = 0; y < grid_y; ++y)
-            for (u32 x = 0; x < grid_x; ++x)
+            for (u32 x = 0; x < grid_x; ++x) {
                 run_phases_on_host<K, 0>({x, y, z, 0}, states, shared, *(const typename K::Params*)params);
+                constexpr u32 from = again_from<K>(nullptr);
+                if constexpr (from < K::phases)
+                    while (K::again(shared))
+                        run_phases_on_host<K, from>({x, y, z, 0}, states, shared, *(const typename K::Params*)params);
+            }
 }
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "../core/platform.h"
 
-#define PLR_UNITS(X) X(noise)
+#define PLR_UNITS(X) X(noise) X(mask) X(paste)
 
 namespace plr {
 namespace cuda {
