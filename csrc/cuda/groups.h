@@ -6,8 +6,10 @@
 
 #if defined(__CUDACC__)
 #define PLR_UNROLL _Pragma("unroll")
+#define PLR_GROUP_MEMBER __forceinline__ __host__ __device__
 #else
 #define PLR_UNROLL
+#define PLR_GROUP_MEMBER inline
 #endif
 
 namespace plr {
@@ -17,29 +19,54 @@ namespace cuda {
 enum : i32 { GROUP = 4 };
 
 template <typename T>
-struct alignas(GROUP * sizeof(T)) Group {
-    T v[GROUP];
+struct Group;
+
+template <>
+struct alignas(16) Group<float> {
+    float v[GROUP];
+    PLR_GROUP_MEMBER float get(i32 j) const { return v[j]; }
+    PLR_GROUP_MEMBER void set(i32 j, float value) { v[j] = value; }
+};
+
+// Bytes stay packed in one register.
+template <>
+struct Group<u8> {
+    u32 word;
+    PLR_GROUP_MEMBER u8 get(i32 j) const { return (u8)(word >> 8 * j); }
+    PLR_GROUP_MEMBER void set(i32 j, u8 value) { word = (word & ~(255u << 8 * j)) | (u32)value << 8 * j; }
 };
 
 // The group at `from`, of which `count` pixels are there. `whole`: rows are aligned and as wide as whole groups.
 template <typename T>
 PLR_BODY Group<T> load_group(const T* from, i32 count, bool whole) {
-    if (whole) return *(const Group<T>*)from;
-    Group<T> group;
+    Group<T> group = {};
+    if (whole) {
+#if defined(PLR_DEVICE_CODE)
+        return *(const Group<T>*)from;
+#else
+        __builtin_memcpy(&group, from, sizeof(group));
+        return group;
+#endif
+    }
     PLR_UNROLL
-    for (i32 j = 0; j < GROUP; ++j) group.v[j] = j < count ? from[j] : T();
+    for (i32 j = 0; j < GROUP; ++j)
+        if (j < count) group.set(j, from[j]);
     return group;
 }
 
 template <typename T>
 PLR_BODY void store_group(T* to, const Group<T>& group, i32 count, bool whole) {
     if (whole) {
+#if defined(PLR_DEVICE_CODE)
         *(Group<T>*)to = group;
+#else
+        __builtin_memcpy(to, &group, sizeof(group));
+#endif
         return;
     }
     PLR_UNROLL
     for (i32 j = 0; j < GROUP; ++j)
-        if (j < count) to[j] = group.v[j];
+        if (j < count) to[j] = group.get(j);
 }
 
 // How a batch of images is cut up for blocks of 256 threads: a block has 2^column_bits groups side by side, and as many

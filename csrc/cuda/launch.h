@@ -153,11 +153,11 @@ PLR_BODY double square_root(double value) {
 
 // The phase to go on with after the last one; kernels without it end there.
 template <typename K>
-constexpr u32 again_from(decltype(K::again_from)*) {
+PLR_HD constexpr u32 again_from(decltype(K::again_from)*) {
     return K::again_from;
 }
 template <typename K>
-constexpr u32 again_from(...) {
+PLR_HD constexpr u32 again_from(...) {
     return K::phases;
 }
 

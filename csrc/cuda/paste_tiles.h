@@ -10,7 +10,7 @@ namespace cuda {
 
 struct PasteTilesParams {
     PasteParams paste;
-    Tiles tiles;                // of ROWS rows for each thread
+    Tiles tiles;                // of PasteTiles::ROWS rows for each thread
     const void* images;         // [batch][height][width]
     void* out;                  // likewise; may be the same
     const u64* bits;            // [batch][height][words]
@@ -24,8 +24,8 @@ struct PasteTilesParams {
 
 template <typename T>
 struct PasteTiles {
-    static constexpr u32 threads = 256, blocks = 4, phases = 3;
-    enum : i32 { ROWS = 8, MOST = 1024 };
+    static constexpr u32 threads = 256, blocks = 3, phases = 3;
+    enum : i32 { ROWS = sizeof(T) == 1 ? 8 : 4, MOST = 1024 };
     typedef PasteTilesParams Params;
     struct Shared {
         u32 touching[MOST / 32];  // a bit for each patch
@@ -102,26 +102,36 @@ struct PasteTiles {
     // Blend the group of pixels at (y, x) of the patch, x may be less than 0; `some` tells which pixels are lung and inside
     // the patch. Returns which were written.
     PLR_BODY u32 blend_group(const PasteParams& p, const PlacedPatch& at, i32 y, i32 x, u32 some, Group<T>& pixels) {
-        const bool weighted = p.blend == BLEND_ALPHA || p.blend == BLEND_ADD;
         const i64 start = at.offset + (i64)y * at.width + x;
         const i32 highest = p.feather > 0 ? feathered(at.weight, p.feather, to_edge(y, at.height)) : at.weight;
-        PLR_UNROLL
-        for (i32 j = 0; j < GROUP; ++j) {
-            if ((some >> j & 1u) == 0) continue;
-            i32 weight = at.weight;
-            if (p.cover != nullptr) {
-                const u8 cover = read_only(p.cover + start + j);
-                if (cover < (weighted ? 1 : 128)) {
-                    some &= ~(1u << j);
-                    continue;
-                }
-                weight = covered(at.weight, cover);
-            } else if (p.feather > 0 && weighted) {
-                weight = min_i32(highest, feathered(at.weight, p.feather, to_edge(x + j, at.width)));
+        u32 written = 0;
+        if constexpr (sizeof(T) == 1) {
+            for (; some != 0; some &= some - 1) {
+                const i32 j = lowest_bit(some);
+                written |= blend_pixel(p, at, start + j, x + j, highest, j, pixels);
             }
-            pixels.v[j] = blend(p.blend, pixels.v[j], read_only(p.pixels + start + j), weight);
+        } else {
+            PLR_UNROLL
+            for (i32 j = 0; j < GROUP; ++j)
+                if ((some >> j & 1u) != 0) written |= blend_pixel(p, at, start + j, x + j, highest, j, pixels);
         }
-        return some;
+        return written;
+    }
+
+    // The pixel that is byte k of the bank, in column x of the patch; `highest` is the weight of its row. Returns bit j if
+    // it was written.
+    PLR_BODY u32 blend_pixel(const PasteParams& p, const PlacedPatch& at, i64 k, i32 x, i32 highest, i32 j, Group<T>& pixels) {
+        const bool weighted = p.blend == BLEND_ALPHA || p.blend == BLEND_ADD;
+        i32 weight = at.weight;
+        if (p.cover != nullptr) {
+            const u8 cover = read_only(p.cover + k);
+            if (cover < (weighted ? 1 : 128)) return 0;
+            weight = covered(at.weight, cover);
+        } else if (p.feather > 0 && weighted) {
+            weight = min_i32(highest, feathered(at.weight, p.feather, to_edge(x, at.width)));
+        }
+        pixels.set(j, blend(p.blend, pixels.get(j), read_only(p.pixels + k), weight));
+        return 1u << j;
     }
 
     PLR_BODY u8 blend(i32 mode, u8 pixel, u8 grey, i32 weight) { return blend_u8(mode, pixel, grey, weight); }
@@ -130,14 +140,8 @@ struct PasteTiles {
     }
 
     PLR_BODY void mark(const Params& p, i64 at, u32 marks, i32 count) {
-        Group<u8> marked;
-        PLR_UNROLL
-        for (i32 j = 0; j < GROUP; ++j) marked.v[j] = (u8)(marks >> j & 1u);
-        if (p.first > 0) {
-            const Group<u8> before = load_group(p.lesions + at, count, p.whole != 0);
-            PLR_UNROLL
-            for (i32 j = 0; j < GROUP; ++j) marked.v[j] |= before.v[j];
-        }
+        Group<u8> marked = {(marks & 15u) * 0x00204081u & 0x01010101u};  // a bit to the lowest of each byte
+        if (p.first > 0) marked.word |= load_group(p.lesions + at, count, p.whole != 0).word;
         store_group(p.lesions + at, marked, count, p.whole != 0);
     }
 };

@@ -11,7 +11,7 @@
 
 #include "../core/platform.h"
 
-#define PLR_UNITS(X) X(noise) X(mask) X(paste)
+#define PLR_UNITS(X) X(noise) X(mask) X(paste) X(filters)
 
 namespace plr {
 namespace cuda {

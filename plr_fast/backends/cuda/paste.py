@@ -15,7 +15,7 @@ from .tiles import TilesParams, in_groups, tiles_for
 
 BLENDS = ("replace", "max", "alpha", "add")
 SHAPES = ("rectangle", "ellipse", "cloud")
-_ROWS = 8  # of a thread
+_ROWS = {"uint8": 8, "float32": 4}  # of a thread
 _MOST = 1024  # patches that one launch lays over an image
 _PLACED_BYTES = 32
 _PLACE_AND_NOTE, _PLACE_ONLY, _NOTE_ONLY = range(3)
@@ -161,7 +161,7 @@ def paste(
         _pointer(record.boxes), _pointer(record.patches), _pointer(record.weights), _PLACE_AND_NOTE,
     )  # fmt: skip
     context.run(*_places(place, batch, most if spec.whole else 0))
-    tiles = tiles_for(height, width, _ROWS)
+    tiles = tiles_for(height, width, _ROWS[images.dtype])
     grid = (batch * tiles.across * tiles.down, 1, 1)
     for first in range(0, max(most, 1), _MOST):
         source = images if first == 0 else out
