@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "../cuda/bank_layout.h"
 #include "../cuda/filters_layout.h"
 #include "../cuda/mask_layout.h"
 #include "../cuda/noise_layout.h"
