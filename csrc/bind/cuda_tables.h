@@ -9,6 +9,7 @@
 
 #include "../cuda/bank_layout.h"
 #include "../cuda/filters_layout.h"
+#include "../cuda/fresh_layout.h"
 #include "../cuda/mask_layout.h"
 #include "../cuda/noise_layout.h"
 #include "../cuda/paste_layout.h"

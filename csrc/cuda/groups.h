@@ -4,14 +4,6 @@
 
 #include "launch.h"
 
-#if defined(__CUDACC__)
-#define PLR_UNROLL _Pragma("unroll")
-#define PLR_GROUP_MEMBER __forceinline__ __host__ __device__
-#else
-#define PLR_UNROLL
-#define PLR_GROUP_MEMBER inline
-#endif
-
 namespace plr {
 namespace cuda {
 
@@ -24,16 +16,16 @@ struct Group;
 template <>
 struct alignas(16) Group<float> {
     float v[GROUP];
-    PLR_GROUP_MEMBER float get(i32 j) const { return v[j]; }
-    PLR_GROUP_MEMBER void set(i32 j, float value) { v[j] = value; }
+    PLR_MEMBER float get(i32 j) const { return v[j]; }
+    PLR_MEMBER void set(i32 j, float value) { v[j] = value; }
 };
 
 // Bytes stay packed in one register.
 template <>
 struct Group<u8> {
     u32 word;
-    PLR_GROUP_MEMBER u8 get(i32 j) const { return (u8)(word >> 8 * j); }
-    PLR_GROUP_MEMBER void set(i32 j, u8 value) { word = (word & ~(255u << 8 * j)) | (u32)value << 8 * j; }
+    PLR_MEMBER u8 get(i32 j) const { return (u8)(word >> 8 * j); }
+    PLR_MEMBER void set(i32 j, u8 value) { word = (word & ~(255u << 8 * j)) | (u32)value << 8 * j; }
 };
 
 // The group at `from`, of which `count` pixels are there. `whole`: rows are aligned and as wide as whole groups.

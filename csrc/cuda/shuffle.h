@@ -71,7 +71,7 @@ struct SwapLists {
     enum : Index { NONE = (Index)~(Index)0 };
 
     // The four steps whose words come from counter value c, of n - 1 steps from element n - 1 down.
-    PLR_GROUP_MEMBER void link(const ShufflePieceParams& p, const Piece& piece, u32 c, u32 n) const {
+    PLR_MEMBER void link(const ShufflePieceParams& p, const Piece& piece, u32 c, u32 n) const {
         const Words words = philox(p.shuffle.seed, piece.sample, piece.stream, c);
         PLR_UNROLL
         for (u32 w = 0; w < 4; ++w) {
@@ -83,7 +83,7 @@ struct SwapLists {
     }
 
     // Which element ends at place k: see permutation.h.
-    PLR_GROUP_MEMBER u32 element(u32 k) const {
+    PLR_MEMBER u32 element(u32 k) const {
         u32 place = target[k], after = k;
         for (;;) {
             u32 nearest = ~0u;

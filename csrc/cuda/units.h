@@ -11,7 +11,7 @@
 
 #include "../core/platform.h"
 
-#define PLR_UNITS(X) X(noise) X(mask) X(paste) X(filters) X(bank)
+#define PLR_UNITS(X) X(noise) X(mask) X(paste) X(filters) X(bank) X(fresh)
 
 namespace plr {
 namespace cuda {

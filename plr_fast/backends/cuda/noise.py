@@ -132,6 +132,19 @@ def noise_tables(
     return NoiseTables(tables, owner)
 
 
+def noise_extremes(
+    context: Context, samples: SampleIds, spec: NoiseSpec, batch: int, sizes: tuple[int, ...]
+) -> NoiseTables:
+    """Queue the launches that make the tables with each sample's extremes, and store no noise."""
+    tables = noise_tables(context, samples, spec, batch, sizes)
+    plan = _rows_plan((batch, *sizes), spec.octaves, True, context.launcher, context.device)
+    params = NoiseRowsParams.from_buffer_copy(plan.template)
+    params.tables = tables.params
+    params.output = _FIND_EXTREMES
+    context.run(Launch(plan.kernel, plan.grid, params))
+    return tables
+
+
 class _TablesPlan(NamedTuple):
     template: NoiseSetupParams  # without addresses, seed and ids
     offsets: list[int]  # of the tables in scratch, in the order of the structure's fields

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from plr_fast.backends.cuda import bank, copies, filters, masks, noise, paste  # noqa: F401  they add their structures
+from plr_fast.backends.cuda import bank, copies, filters, fresh, masks, noise, paste  # noqa: F401  they add their structures
 from plr_fast.backends.cuda.params import STRUCTURES
 
 
