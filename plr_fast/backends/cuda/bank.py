@@ -113,7 +113,9 @@ def pick(
     count, rounds = candidates.shape[:2]
     wanted = out.orders.size
     if wanted * patch[1] ** 2 >= 2**32:
-        raise ValueError(f"{wanted} patches of up to {patch[1]} x {patch[1]} pixels are too many for a GPU: 2^32 at most")
+        raise ValueError(
+            f"{wanted} patches of up to {patch[1]} x {patch[1]} pixels are too many for a GPU: 2^32 at most"
+        )
     blocks = -(-count * rounds // _PICKED_BY_BLOCK)
     counts, _owner = context.memory.empty(4 * max(blocks, 1))
     params = PickParams(
@@ -126,9 +128,7 @@ def pick(
     context.run(*(Launch(name, (grids.get(name, 1), 1, 1), params) for name in names))
 
 
-def cut(
-    context: Context, images: Array, boxes: Array, offsets: Array, out: Array, found: Array | None = None
-) -> None:
+def cut(context: Context, images: Array, boxes: Array, offsets: Array, out: Array, found: Array | None = None) -> None:
     """Copy ``boxes`` (n, 5), int64 = image, top, left, height, width of ``images`` (M, H, W) to ``out[offsets[i] :]``.
 
     Each is copied row by row; no two may overlap in ``out``. ``found`` (int64, its first entry counts) says how many

@@ -177,9 +177,7 @@ def _window_map(
     batch, height, width = shape
     groups = -(-batch * height * width // GROUP)
     pointer, owner = context.memory.empty(4 * GROUP * groups)
-    params = WindowMapParams(
-        seed, samples.params(), _windows_params(windows), height, width, stream, pointer, groups
-    )
+    params = WindowMapParams(seed, samples.params(), _windows_params(windows), height, width, stream, pointer, groups)
     context.run(
         Launch("clear_windows", (-(-groups // _THREADS), 1, 1), params),
         Launch("map_windows", (batch * windows.count, 1, 1), params),

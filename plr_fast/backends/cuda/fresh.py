@@ -77,9 +77,7 @@ def fresh_table(context: Context, table: Table, noise: NoiseSpec, size: int) -> 
     """Fill ``table`` from the ``size`` x ``size`` noise images 0, 1, ..."""
     images = table.low.size
     tables = noise_extremes(context, SampleIds(), noise, images, (size, size))
-    params = FreshTableParams(
-        tables.params, noise.octaves, *(array.pointer for array in table)
-    )
+    params = FreshTableParams(tables.params, noise.octaves, *(array.pointer for array in table))
     context.run(Launch("fresh_table", (images, 1, 1), params))
 
 
@@ -95,9 +93,9 @@ def fresh(
 ) -> None:
     """Fill ``out`` with ``count[1]`` fresh patches for each of ``batch`` samples, one after the other.
 
-    Patch i begins at byte ``i * spec.patch[1] ** 2``, as ``out.offsets`` already says. Height and width are 0 where there
-    is none: beyond the sample's count, drawn as for pasting, or when no candidate was bright enough. Bytes of a slot
-    behind its patch are left as they happen to be.
+    Patch i begins at byte ``i * spec.patch[1] ** 2``, as ``out.offsets`` already says. Height and width are 0 where
+    there is none: beyond the sample's count, drawn as for pasting, or when no candidate was bright enough. Bytes of a
+    slot behind its patch are left as they happen to be.
     """
     slots = batch * count[1]
     if slots == 0:

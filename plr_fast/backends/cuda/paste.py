@@ -173,7 +173,7 @@ def paste(
 
 
 def _places(params: PlaceParams, batch: int, searched: int) -> list[Launch]:
-    """Return the launches that find all places; ``searched`` patches of each image may need to look at all there are."""
+    """Return the launches that find all places; ``searched`` patches of each image may have to look at all."""
     grid = (batch, 1, 1)
     if searched == 0:
         return [Launch("place_patches", grid, params)]

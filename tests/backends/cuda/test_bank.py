@@ -28,9 +28,7 @@ def test_candidates_and_cuts_are_those_of_the_native_backend(host: Context, data
     expected = np.full((shape[0], draw(st.integers(1, 70)), 5), -1, np.int32)
     out = np.full_like(expected, -1)
     native.candidates(images, ids, seed, (sides[0], sides[1]), first_round, expected, 1)
-    bank.candidates(
-        host, from_numpy(images), sample_ids(ids), seed, (sides[0], sides[1]), first_round, from_numpy(out)
-    )
+    bank.candidates(host, from_numpy(images), sample_ids(ids), seed, (sides[0], sides[1]), first_round, from_numpy(out))
     np.testing.assert_array_equal(out, expected)
 
     boxes = np.empty((shape[0] * out.shape[1], 5), np.int64)
@@ -93,4 +91,13 @@ def test_more_pixels_than_are_counted_are_refused(host: Context) -> None:
     many = from_numpy(np.empty(2**21, np.int64))
     little = from_numpy(np.empty((1, 1, 5), np.int32))
     with pytest.raises(ValueError, match="2\\^32"):
-        bank.pick(host, little, sample_ids(np.zeros(1, np.int64)), 1, 0, (5, 64), 180, bank.Picks(many, many, many, many, many))
+        bank.pick(
+            host,
+            little,
+            sample_ids(np.zeros(1, np.int64)),
+            1,
+            0,
+            (5, 64),
+            180,
+            bank.Picks(many, many, many, many, many),
+        )

@@ -24,7 +24,9 @@ def images_of(seed: int, dtype: str, shape: tuple[int, ...], skip: int = 0) -> n
     return off_by(grey if dtype == "uint8" else grey.astype(np.float32) / 255, skip)
 
 
-def check(host: Context, name: str, images: np.ndarray, spec: BlurSpec | ShuffleSpec, *, in_place: bool, skip: int = 0) -> None:
+def check(
+    host: Context, name: str, images: np.ndarray, spec: BlurSpec | ShuffleSpec, *, in_place: bool, skip: int = 0
+) -> None:
     ids = np.arange(3, 3 + len(images), dtype=np.int64)
     expected = np.empty_like(images)
     getattr(native, name)(images, expected, ids, spec, 1)

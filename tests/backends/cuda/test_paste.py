@@ -28,9 +28,7 @@ def make_bank(rng: np.random.Generator, patches: int, low: int, high: int, missi
         heights[rng.random(patches) < 0.3] = 0
         widths[heights == 0] = 0
     lengths = heights.astype(np.int64) * widths
-    return PatchBank(
-        rng.integers(0, 256, int(lengths.sum()), np.uint8), np.cumsum(lengths) - lengths, heights, widths
-    )
+    return PatchBank(rng.integers(0, 256, int(lengths.sum()), np.uint8), np.cumsum(lengths) - lengths, heights, widths)
 
 
 def bank_on(bank: PatchBank) -> cuda.Bank:
@@ -174,10 +172,9 @@ def test_in_place_tiles_without_patches_are_left_alone(host: Context) -> None:
     bank = make_bank(np.random.default_rng(0), 1, 3, 3)
     out = images.copy()
     counts = np.empty((2, 1), np.int32)
-    cuda.paste(
-        host, from_numpy(out), from_numpy(out), packed(pack(masks)), SampleIds(), bank_on(bank), None,
-        PasteSpec(0, (1, 1), "replace", (256, 256), 0, whole=False), cuda.Record(from_numpy(counts[0]), from_numpy(counts[1])),
-    )  # fmt: skip
+    spec, record = PasteSpec(0, (1, 1), "replace", (256, 256), 0, whole=False), map(from_numpy, counts)
+    array = from_numpy(out)
+    cuda.paste(host, array, array, packed(pack(masks)), SampleIds(), bank_on(bank), None, spec, cuda.Record(*record))
     changed = np.argwhere(out.view(np.uint32) != images.view(np.uint32))
     assert changed.tolist() == [[0, 40, 300]]
     assert counts.tolist() == [[1], [0]]
