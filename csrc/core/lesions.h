@@ -90,7 +90,10 @@ enum { PLACE_TRIES = 8 };  // centres tried for a patch that must lie in the lun
 // The word that decides another centre for a patch: try 1..PLACE_TRIES - 1, or PLACE_TRIES for the choice among all.
 PLR_HD u32 place_word(u64 seed, u64 sample, i32 number, i32 attempt) {
     const u32 word = (u32)attempt - 1u;
-    return philox(seed, sample, substream(STREAM_PLACE, word >> 2), (u32)number).w[word & 3u];
+    const Words words = philox(seed, sample, substream(STREAM_PLACE, word >> 2), (u32)number);
+    // Chosen, not indexed: a GPU has no registers with numbers.
+    const u32 even = (word & 2u) != 0 ? words.w[2] : words.w[0], odd = (word & 2u) != 0 ? words.w[3] : words.w[1];
+    return (word & 1u) != 0 ? odd : even;
 }
 
 // Weight `to_edge` pixels from an edge (1 at the edge itself), in 1/256: full inside, falling linearly over `feather`

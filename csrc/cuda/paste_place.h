@@ -48,7 +48,7 @@ PLR_BODY i32 count_for(const PlaceParams& p, i64 image) {
 
 // One block for each image.
 struct PlacePatches {
-    static constexpr u32 threads = RunningSum::threads, blocks = 4, phases = 2 + RunningSum::phases;
+    static constexpr u32 threads = RunningSum::threads, blocks = 2, phases = 2 + RunningSum::phases;
     typedef PlaceParams Params;
     typedef RunningSum::Shared Shared;
     struct Thread {
