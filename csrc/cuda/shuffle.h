@@ -112,11 +112,14 @@ struct ShuffleShared {
         u32 head[MOST];
         u16 next[MOST], target[MOST];
     };
-    typedef Nothing Thread;
+    struct Thread {
+        Piece piece;
+    };
 
     template <int phase>
-    PLR_BODY void run(const At& at, Thread&, Shared& shared, const Params& p) {
-        const Piece piece = piece_of(p, p.first + at.x);
+    PLR_BODY void run(const At& at, Thread& mine, Shared& shared, const Params& p) {
+        if (phase == 0) mine.piece = piece_of(p, p.first + at.x);
+        const Piece& piece = mine.piece;
         const u32 n = pixels_in(piece);
         const SwapLists<u16> lists = {shared.head, shared.next, shared.target};
         if (phase == 0) {

@@ -14,7 +14,10 @@ from .tiles import GROUP, TilesParams, in_groups, tiles_for
 _THREADS = 256
 _MAX_TAPS = 63
 _FEW_TAPS = (3, 5)  # kernels of these sizes are blurred with in one launch
-_BLUR_ROWS = 16  # of a thread
+# Rows of a thread that blurs. Long columns spread the cost of their first rows, short ones make more blocks: the longest
+# is taken that gives every multiprocessor so many.
+_BLUR_ROWS = (16, 8, 4)
+_BLUR_BLOCKS = 4
 _STREAM_BLUR_WINDOW, _STREAM_SHUFFLE_WINDOW = 5, 6  # of csrc/core/philox.h
 _SHARED_PIECE = 4096  # pixels of a piece that is shuffled in shared memory
 _CHUNK = 4096  # pixels that a block does of a larger piece
@@ -111,13 +114,17 @@ def blur(context: Context, images: Array, out: Array, samples: SampleIds, spec: 
     few = taps in _FEW_TAPS
     sums = 4 if images.dtype == "float32" else 2
     along_x, _sums = (0, None) if few else context.memory.empty(images.size * sums)
-    tiles = tiles_for(height, width, _BLUR_ROWS)
+    for rows in _BLUR_ROWS:
+        tiles = tiles_for(height, width, rows)
+        blocks = batch * tiles.across * tiles.down
+        if blocks >= _BLUR_BLOCKS * context.multiprocessors:
+            break
     params = BlurTilesParams(
         tiles, images.size, source.pointer, out.pointer, along_x, owners, taps, in_groups(width, source, out),
         (F32 * _MAX_TAPS)(*spec.weights.tolist()), (I32 * _MAX_TAPS)(*spec.weights_q8.tolist()),
     )  # fmt: skip
     if few:
-        context.run(Launch(f"blur_{images.dtype}_{taps}", (batch * tiles.across * tiles.down, 1, 1), params))
+        context.run(Launch(f"blur_{images.dtype}_{taps}", (blocks, 1, 1), params))
         return
     grid = (-(-images.size // _THREADS), 1, 1)
     context.run(*(Launch(f"blur_{images.dtype}_along_{axis}", grid, params) for axis in "xy"))

@@ -59,6 +59,15 @@ def test_blur_is_that_of_the_native_backend(
     check(host, "blur", images, spec, in_place=data.draw(st.booleans()), skip=skips[1])
 
 
+@pytest.mark.parametrize("rows", filters._BLUR_ROWS)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_blur_in_columns_of_any_length(host: Context, dtype: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "_BLUR_ROWS", (rows,))
+    weights, weights_q8 = gaussian_kernel(5, 0.0)
+    for shape in ((2, 131, 68), (1, 70, 600)):
+        check(host, "blur", images_of(4, dtype, shape), BlurSpec(0, weights, weights_q8, NO_WINDOWS), in_place=False)
+
+
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), shape=sizes, dtype=dtypes)
 def test_shuffle_is_that_of_the_native_backend(
