@@ -20,14 +20,15 @@ const KernelTable& table() {
     return made;
 }
 
-void launch(const std::string& name, std::array<u32, 3> grid, const py::buffer& params, int, u64) {
+void launch(const std::string& name, std::array<u32, 3> grid, const py::buffer& params, int, u64,
+            bool backwards) {
     const py::buffer_info given = params.request();
     const size_t bytes = (size_t)(given.size * given.itemsize);
     const cuda::Kernel& kernel = table().find(name, bytes);
     std::vector<std::max_align_t> aligned(bytes / sizeof(std::max_align_t) + 1);
     std::memcpy(aligned.data(), given.ptr, bytes);
     ReleasedGil released;
-    ((cuda::HostFunction*)kernel.function)(grid[0], grid[1], grid[2], aligned.data());
+    ((cuda::HostFunction*)kernel.function)(grid[0], grid[1], grid[2], aligned.data(), backwards);
 }
 
 PYBIND11_MODULE(_cuda_host, m) {
@@ -35,7 +36,8 @@ PYBIND11_MODULE(_cuda_host, m) {
     m.def("kernels", [] { return table().describe(); }, "name -> (unit, threads of a block, bytes of the parameters)");
     m.def("layouts", &layouts, "name of a structure -> (bytes, {field: (offset, bytes)})");
     m.def("launch", &launch, py::arg("name"), py::arg("grid"), py::arg("params"), py::arg("device"), py::arg("stream"),
-          "Run every block and thread of a kernel; device and stream are not looked at.");
+          py::arg("backwards") = false,
+          "Run every block and thread of a kernel, from the first or from the last on; device and stream are not looked at.");
 }
 
 }  // namespace

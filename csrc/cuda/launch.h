@@ -201,25 +201,34 @@ __device__ __forceinline__ void run_on_device(const typename K::Params& p) {
 #else
 
 template <typename K, u32 phase>
-void run_phases_on_host(At at, typename K::Thread* states, typename K::Shared& shared, const typename K::Params& p) {
-    for (at.thread = 0; at.thread < K::threads; ++at.thread) K::template run<(int)phase>(at, states[at.thread], shared, p);
-    if constexpr (phase + 1 < K::phases) run_phases_on_host<K, phase + 1>(at, states, shared, p);
+void run_phases_on_host(At at, typename K::Thread* states, typename K::Shared& shared, const typename K::Params& p,
+                        bool backwards) {
+    for (u32 k = 0; k < K::threads; ++k) {
+        at.thread = backwards ? K::threads - 1 - k : k;
+        K::template run<(int)phase>(at, states[at.thread], shared, p);
+    }
+    if constexpr (phase + 1 < K::phases) run_phases_on_host<K, phase + 1>(at, states, shared, p, backwards);
 }
 
-// The same on the host: slow, for tests. `params` are those of K.
+// The same on the host: slow, for tests. `params` are those of K. With `backwards`, blocks and threads take their turns
+// from the last to the first: what comes out must not depend on that.
 template <typename K>
-void run_on_host(u32 grid_x, u32 grid_y, u32 grid_z, const void* params) {
+void run_on_host(u32 grid_x, u32 grid_y, u32 grid_z, const void* params, bool backwards) {
+    const typename K::Params& p = *(const typename K::Params*)params;
     typename K::Thread states[K::threads];
     typename K::Shared shared;
-    for (u32 z = 0; z < grid_z; ++z)
-        for (u32 y = 0; y < grid_y; ++y)
-            for (u32 x = 0; x < grid_x; ++x) {
-                run_phases_on_host<K, 0>({x, y, z, 0}, states, shared, *(const typename K::Params*)params);
-                constexpr u32 from = again_from<K>(nullptr);
-                if constexpr (from < K::phases)
-                    while (K::again(shared))
-                        run_phases_on_host<K, from>({x, y, z, 0}, states, shared, *(const typename K::Params*)params);
-            }
+    const u64 blocks = (u64)grid_x * grid_y * grid_z;
+    for (u64 k = 0; k < blocks; ++k) {
+        const u64 block = backwards ? blocks - 1 - k : k;
+        const At at = {(u32)(block % grid_x), (u32)(block / grid_x % grid_y), (u32)(block / grid_x / grid_y), 0};
+        // Nothing works by the accident of what the block before has left.
+        __builtin_memset((void*)states, 0xA5, sizeof(states));
+        __builtin_memset((void*)&shared, 0xA5, sizeof(shared));
+        run_phases_on_host<K, 0>(at, states, shared, p, backwards);
+        constexpr u32 from = again_from<K>(nullptr);
+        if constexpr (from < K::phases)
+            while (K::again(shared)) run_phases_on_host<K, from>(at, states, shared, p, backwards);
+    }
 }
 
 #endif

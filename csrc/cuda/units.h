@@ -23,7 +23,7 @@ struct Kernel {
     u32 params;  // bytes
 };
 
-typedef void HostFunction(u32 grid_x, u32 grid_y, u32 grid_z, const void* params);
+typedef void HostFunction(u32 grid_x, u32 grid_y, u32 grid_z, const void* params, bool backwards);
 
 struct Unit {
     const char* name;

@@ -80,15 +80,19 @@ class ExtensionLauncher:
 
 
 class HostLauncher:
-    """Runs the same kernels on memory of the host, one thread after the other. For tests; needs a development build."""
+    """Runs the same kernels on memory of the host, one thread after the other. For tests; needs a development build.
+
+    ``backwards`` lets the last block and the last thread begin: kernels may not depend on that.
+    """
 
     name = "host"
 
-    def __init__(self, multiprocessors: int = 4) -> None:
+    def __init__(self, multiprocessors: int = 4, *, backwards: bool = False) -> None:
         from plr_fast import _cuda_host
 
         self._module = _cuda_host
         self._multiprocessors = multiprocessors
+        self._backwards = backwards
 
     def kernels(self) -> dict[str, tuple[str, int, int]]:
         return self._module.kernels()
@@ -99,4 +103,4 @@ class HostLauncher:
     def launch(self, launch: Launch, device: int, stream: int) -> None:
         if any(blocks > most for blocks, most in zip(launch.grid, LARGEST_GRID, strict=True)):
             raise RuntimeError(f"launching {launch.kernel}: a grid of {launch.grid} blocks is larger than CUDA allows")
-        self._module.launch(launch.kernel, launch.grid, launch.params, device, stream)
+        self._module.launch(launch.kernel, launch.grid, launch.params, device, stream, self._backwards)

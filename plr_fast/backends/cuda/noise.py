@@ -137,11 +137,13 @@ def noise_extremes(
 ) -> NoiseTables:
     """Queue the launches that make the tables with each sample's extremes, and store no noise."""
     tables = noise_tables(context, samples, spec, batch, sizes)
-    plan = _rows_plan((batch, *sizes), spec.octaves, True, context.launcher, context.device)
+    kernel = rows_kernel(len(sizes), spec.octaves)
+    threads = context.launcher.kernels()[kernel][1]
+    plan = _rows_plan((batch, *sizes), spec.octaves, True, threads, context.multiprocessors)
     params = NoiseRowsParams.from_buffer_copy(plan.template)
     params.tables = tables.params
     params.output = _FIND_EXTREMES
-    context.run(Launch(plan.kernel, plan.grid, params))
+    context.run(Launch(kernel, plan.grid, params))
     return tables
 
 

@@ -8,10 +8,10 @@ from plr_fast.backends.cuda.launch import Context, HostLauncher
 from plr_fast.backends.cuda.memory import NumpyMemory
 
 
-@pytest.fixture(scope="session")
-def host() -> Context:
-    """Return a context that runs kernels on NumPy's memory."""
+@pytest.fixture(scope="session", params=["forwards", "backwards"])
+def host(request: pytest.FixtureRequest) -> Context:
+    """Return a context that runs kernels on NumPy's memory, blocks and threads in one order and in the other."""
     pytest.importorskip(
         "plr_fast._cuda_host", reason="needs the host launcher, which tools/setup.sh dev builds (setup.py, editable)"
     )
-    return Context(HostLauncher(), NumpyMemory())
+    return Context(HostLauncher(backwards=request.param == "backwards"), NumpyMemory())
