@@ -7,10 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import plr_fast
 from plr_fast.backends import native
 from plr_fast.backends.cuda import bank
 from plr_fast.backends.cuda.arrays import from_numpy
 from plr_fast.backends.cuda.launch import Context
+from plr_fast.backends.cuda.noise import noise
+from plr_fast.backends.cuda.params import SampleIds
+from plr_fast.backends.specs import NoiseSpec
 
 from .arrays import off_by, sample_ids
 
@@ -101,3 +105,25 @@ def test_more_pixels_than_are_counted_are_refused(host: Context) -> None:
             180,
             bank.Picks(many, many, many, many, many),
         )
+
+
+def test_the_whole_search_makes_the_bank_of_the_cpu(host: Context) -> None:
+    """Noise, candidates, picks and cuts in one go, as a GPU does it: nothing in between looks at what was found."""
+    images, size, count, patch, threshold, rounds = 12, 96, 60, (5, 15), 150, 120
+    expected = plr_fast.LesionBank.generate(
+        count, images=images, size=size, threshold=threshold, patch=patch, octaves=3, seed=4
+    )
+    grey, rows = np.empty((images, size, size), np.uint8), np.empty((images, rounds, 5), np.int32)
+    noise(host, from_numpy(grey), SampleIds(), NoiseSpec(4, (1.0, 4.0, 4.0), 3, 0.5, 2.0, False, "minmax"))
+    bank.candidates(host, from_numpy(grey), SampleIds(), 4, patch, 0, from_numpy(rows))
+    found, seen, orders = np.empty(2, np.int64), np.zeros(256, np.uint32), np.empty(count, np.int64)
+    boxes, offsets = np.empty((count, 5), np.int64), np.empty(count, np.int64)
+    picks = bank.Picks(*(from_numpy(a) for a in (found, seen, orders, boxes, offsets)))
+    bank.pick(host, from_numpy(rows), SampleIds(), images, 0, patch, threshold, picks)
+    pixels = np.empty(count * patch[1] ** 2, np.uint8)
+    bank.cut(host, from_numpy(grey), picks.boxes, picks.offsets, from_numpy(pixels), picks.found)
+    assert found[0] == count
+    assert seen.sum() == images * rounds
+    for i, lesion in enumerate(expected):
+        height, width = boxes[i, 3:]
+        np.testing.assert_array_equal(pixels[offsets[i] : offsets[i] + height * width].reshape(height, width), lesion)

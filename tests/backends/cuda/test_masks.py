@@ -30,7 +30,7 @@ def test_bits_and_counts_are_those_of_the_native_backend(
     _check(host, masks)
 
 
-@pytest.mark.parametrize("shape", [(2, 600, 64), (1, 3, 512), (1, 257, 16), (1, 1, 1)])
+@pytest.mark.parametrize("shape", [(2, 600, 64), (1, 3, 512), (2, 9, 1100), (1, 257, 16), (1, 1, 1)])
 def test_long_columns_and_rows(host: Context, shape: tuple[int, int, int]) -> None:
     _check(host, np.random.default_rng(0).integers(0, 3, shape, np.uint8))
 

@@ -135,6 +135,16 @@ def test_images_and_records_are_those_of_the_native_backend(host: Context, data:
     check(host, images, masks, bank, cover, spec, full=draw(st.booleans()), in_place=draw(st.booleans()))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("width", [512, 1100])
+def test_patches_across_the_edges_of_tiles(host: Context, dtype: str, width: int) -> None:
+    """Wide images are cut into tiles of few rows; patches begin and end at each row and column of them."""
+    rng = np.random.default_rng(width)
+    shape = (2, 50, width)
+    spec = PasteSpec(21, (300, 300), "max", (256, 256), 0, whole=False)
+    check(host, images_of(rng, dtype, shape, 0), np.ones(shape, np.uint8), make_bank(rng, 40, 1, 12), None, spec)
+
+
 def test_more_patches_than_one_launch_takes(host: Context) -> None:
     rng = np.random.default_rng(1)
     spec = PasteSpec(3, (1100, 2500), "alpha", (20, 200), 2, whole=False)
