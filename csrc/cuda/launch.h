@@ -213,7 +213,7 @@ void run_phases_on_host(At at, typename K::Thread* states, typename K::Shared& s
 // The same on the host: slow, for tests. `params` are those of K. With `backwards`, blocks and threads take their turns
 // from the last to the first: what comes out must not depend on that.
 template <typename K>
-void run_on_host(u32 grid_x, u32 grid_y, u32 grid_z, const void* params, bool backwards) {
+void run_on_host(u32 grid_x, u32 grid_y, u32 grid_z, const void* params, bool backwards = false) {
     const typename K::Params& p = *(const typename K::Params*)params;
     typename K::Thread states[K::threads];
     typename K::Shared shared;

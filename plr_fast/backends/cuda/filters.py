@@ -14,8 +14,8 @@ from .tiles import GROUP, TilesParams, in_groups, tiles_for
 _THREADS = 256
 _MAX_TAPS = 63
 _FEW_TAPS = (3, 5)  # kernels of these sizes are blurred with in one launch
-# Rows of a thread that blurs. Long columns spread the cost of their first rows, short ones make more blocks: the longest
-# is taken that gives every multiprocessor so many.
+# Rows of a thread that blurs. Long columns spread the cost of their first rows, short ones make more blocks: the
+# longest is taken that gives every multiprocessor so many.
 _BLUR_ROWS = (16, 8, 4)
 _BLUR_BLOCKS = 4
 _STREAM_BLUR_WINDOW, _STREAM_SHUFFLE_WINDOW = 5, 6  # of csrc/core/philox.h
