@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f".{COMMANDS[name].module}", __package__)
             return int(module.main(rest))
     except KeyboardInterrupt as interruption:
-        sys.stderr.write("\nplr-fast: interrupted\n")
+        if not getattr(interruption, "silent", False):  # of the processes of one run only one speaks
+            sys.stderr.write("\nplr-fast: interrupted\n")
         # As a shell counts: 130 after Ctrl-C, 143 after SIGTERM, which a training run tells apart.
         return SIGNALLED + int(getattr(interruption, "signal", signal.SIGINT))
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
@@ -121,6 +122,8 @@ def explain(name: str, error: Exception) -> int:
     foreseen = isinstance(error, (PlrFastError, OSError, ValueError, TypeError, MemoryError))
     if os.environ.get(DEBUG_VARIABLE) == "1" or not foreseen:
         raise error
+    if getattr(error, "silent", False):  # another process of the same run has said it
+        return FAILED
     if isinstance(error, OSError) and error.filename is not None and not isinstance(error, PlrFastError):
         message = f"{error.filename}: {error.strerror}"  # without Python's "[Errno 2]"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,11 +19,15 @@ FLAG = "--config"
 
 
 def read(config_type: type[Config], command: str, arguments: Sequence[str], **keywords: Any) -> Config:
-    """Return the config that ``arguments`` describe; prints help or a usage error and exits where they ask for it."""
+    """Return the config that ``arguments`` describe; prints help or a usage error and exits where they ask for it.
+
+    ``--run-folder`` is another name of ``--run``, which torchrun takes for a short form of its own ``--run-path``.
+    """
+    arguments = [re.sub(r"^--run-folder(?==|$)", "--run", argument) for argument in arguments]
     config: Config = tyro.cli(
         config_type,
         prog=f"plr-fast {command}",
-        args=list(arguments),
+        args=arguments,
         config=(tyro.conf.OmitArgPrefixes,),
         **keywords,
     )

@@ -6,7 +6,7 @@ Importing this loads torch and NumPy only; Lightning Fabric, TensorBoard and sci
 from __future__ import annotations
 
 from .config import FinetuneConfig, PretrainConfig, RunResult, TrainConfig
-from .errors import DivergenceError, TrainingInterrupted
+from .errors import DivergenceError, RankLostError, TrainingInterrupted
 from .finetuning import finetune
 from .pretraining import pretrain
 from .runs import load_classifier, load_run_config, load_unet
@@ -15,6 +15,7 @@ __all__ = [
     "DivergenceError",
     "FinetuneConfig",
     "PretrainConfig",
+    "RankLostError",
     "RunResult",
     "TrainConfig",
     "TrainingInterrupted",

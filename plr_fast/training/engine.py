@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +17,21 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..errors import CheckpointError, DataError
 from ..files import write_json
+from .batches import Step
 from .checkpoint import find_checkpoint
 from .config import RunResult, TrainConfig
 from .display import Display
 from .errors import TrainingInterrupted
 from .interrupt import InterruptGuard
-from .launch import make_loader, run_folder, start_fabric, torch_threads
+from .launch import make_loader, run_folder, shared_machine, start_fabric, torch_threads, with_devices
 from .logs import EventLog, write_metrics
 from .optimizers import make_optimizer
+from .ranks import Ranks, end_together
 from .record import SUMMARY_FILE, check_same_run, write_record
 from .state import Keeper, State
-from .task import Batch, Task, reduced_sums
+from .sync_norm import share_norms
+from .task import Batch, Task
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -46,14 +49,20 @@ def train(config: TrainConfig, build: Callable[[], tuple[Task, Mapping[str, Any]
     Raises:
         ConfigError: a setting is out of range, or the folder holds a run and ``config.resume`` is False.
         CheckpointError: the run cannot be resumed (damaged, or started under another configuration).
+        RankLostError: another process of a run on many devices ended or does not answer.
         DivergenceError: the loss became NaN or infinite; the last good checkpoint is kept.
         StorageError: the disk is full or not writable; the last good checkpoint is kept.
         TrainingInterrupted: Ctrl-C or SIGTERM; the state is saved.
     """
     config.check()
+    config = with_devices(config)
     with torch_threads(config.threads):
         fabric = start_fabric(config)
-        with run_folder(config, fabric):
+        with (
+            shared_machine(config, fabric),
+            end_together(fabric, Path(config.run), config.collective_timeout),
+            run_folder(config, fabric),
+        ):
             task, facts = build()
             return Engine(fabric, task, config, facts).run()
 
@@ -65,10 +74,11 @@ class Engine:
         self.fabric, self.task, self.config, self.facts = fabric, task, config, facts
         self.run_path = Path(config.run)
         self.first = fabric.is_global_zero
-        self.train_loader, self.train_sampler = make_loader(config, fabric, task.train_data, shuffle=True)
-        self.val_loader, self.val_sampler = make_loader(config, fabric, task.val_data, shuffle=False)
-        self.global_batch = config.batch_size * fabric.world_size
-        self.epoch_samples = self._count_epoch_samples(len(task.train_data))
+        self.ranks = Ranks(fabric)
+        self.train_loader, self.train_batches = make_loader(config, fabric, task.train_data, training=True)
+        self.val_loader, self.val_batches = make_loader(config, fabric, task.val_data, training=False)
+        self.epoch_samples = len(task.train_data)
+        self.norms = share_norms(task.model) if config.sync_norm and fabric.world_size > 1 else []
         if fabric.device.type == "cpu":
             # oneDNN convolves few channels up to 1.6 times as fast in this order, and many as fast as in the other.
             task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -88,7 +98,7 @@ class Engine:
         self.saved_time = self.clock = time.monotonic()
         self.data_seconds = self.data_share = 0.0
         self.display = Display(task.kind, self.run_path, epochs=config.epochs, enabled=config.progress and self.first)
-        self.guard = InterruptGuard(self.display.signal)
+        self.guard = InterruptGuard(self.display.signal, merge=3.0 if fabric.world_size > 1 else 0.0)
 
     def run(self) -> RunResult:
         with self.guard, self.display:
@@ -107,7 +117,9 @@ class Engine:
 
     def _begin(self) -> None:
         config, state = self.config, self.state
-        if find_checkpoint(self.keeper.last):
+        found = find_checkpoint(self.keeper.last) is not None
+        self.ranks.require_same(self.run_path, self.facts, checkpoint=found)
+        if found:
             check_same_run(config, self.task.kind, self.facts)
             self.state = state = self.keeper.restore()
             self.saved_at = (state.epoch, state.samples)
@@ -120,7 +132,7 @@ class Engine:
             self.display.started(
                 samples=len(self.task.train_data),
                 validation=len(self.task.val_data),
-                device=str(self.fabric.device),
+                device=self.ranks.describe(),
             )
         if self.first:
             write_record(config, self.task.kind, self.facts, step=state.step)
@@ -144,71 +156,87 @@ class Engine:
         return None
 
     def _train_epoch(self) -> None:
-        state, config, world = self.state, self.config, self.fabric.world_size
+        state, config, batches = self.state, self.config, self.train_batches
         if state.samples >= self.epoch_samples or state.step == config.max_steps:
             return
-        start, rest = divmod(state.samples, world)
-        if rest:
-            raise CheckpointError(
-                f"{self.run_path} stopped {state.samples} samples into an epoch, which {world} devices cannot share; "
-                "resume on as many devices as before"
-            )
         bar = self.display.bar(
             f"epoch {state.epoch + 1}",
-            total=math.ceil(self.epoch_samples / self.global_batch),
-            completed=math.ceil(state.samples / self.global_batch),
+            total=math.ceil(self.epoch_samples / batches.step_size),
+            completed=math.ceil(state.samples / batches.step_size),
         )
         self.model.train()
-        self.train_sampler.set_epoch(state.epoch, start)
+        batches.set_epoch(state.epoch, state.samples)
         self.data_seconds, started = 0.0, time.monotonic()
-        for batch in self._fetch(self.train_loader):
-            size = min(self.global_batch, self.epoch_samples - state.samples)
-            local = len(batch["index"])
-            loss = self.task.loss(self.model, batch, state.epoch)
-            self.pending.append((loss.detach(), local))
-            # On a CPU reading the loss is free, and the weights stay good; a GPU would have to be waited for.
-            if self.fabric.device.type == "cpu":
-                self._settle()
-            # Ranks average their gradients: with unequal shares of the last batch each counts by its samples.
-            self.fabric.backward(loss if world == 1 else loss * (local * world / size))
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            state.samples += size
-            state.step += 1
+        fetched = self._fetch(self.train_loader)
+        while state.samples < self.epoch_samples and state.step != config.max_steps:
+            loss = self._train_step(batches.step(state.samples), fetched)
             if state.step % config.log_every == 0:
                 self._settle()
-                self.events.add({"train/loss_step": float(loss.detach())}, state.step)
-                self.display.note(bar, f"loss {float(loss.detach()):.4g}")
+                self.events.add({"train/loss_step": float(loss)}, state.step)
+                self.display.note(bar, f"loss {float(loss):.4g}")
             self.display.advance(bar)
             self._after_step()
-            if state.samples >= self.epoch_samples or state.step == config.max_steps:
-                break
+        self._obey(*self.ranks.settle())
         self._settle()
+        self.ranks.share_buffers(self.task.model)
         self.data_share = self.data_seconds / max(time.monotonic() - started, 1e-9)
         self.display.remove(bar)
+
+    def _train_step(self, step: Step, fetched: Iterator[Batch]) -> Tensor:
+        """One optimiser step; returns the loss of its last micro-batch."""
+        world = self.fabric.world_size
+        loss = torch.zeros(())
+        for number, local in enumerate(step.local, start=1):
+            batch = next(fetched)
+            for norm in self.norms:
+                norm.idle = not local
+            # Only the last backward pass of a step averages the gradients over the ranks.
+            skip = world > 1 and number < len(step.local)
+            with self.fabric.no_backward_sync(self.model, enabled=skip) if skip else nullcontext():
+                loss = self.task.loss(self.model, batch, self.state.epoch)
+                self.pending.append((loss.detach(), local))
+                # On a CPU reading the loss is free, and the weights stay good; a GPU would have to be waited for.
+                if self.fabric.device.type == "cpu":
+                    self._settle()
+                # Every sample of the step counts alike, wherever it is; ranks average their gradients.
+                share = local * world / step.size
+                self.fabric.backward(loss if share == 1.0 else loss * share)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.state.samples += step.size
+        self.state.step += 1
+        return loss.detach()
 
     def _after_step(self) -> None:
         config = self.config
         due = bool(config.checkpoint_seconds) and time.monotonic() - self.saved_time >= config.checkpoint_seconds
-        stop, due = self._agree(self.guard.received is not None, due)
-        if stop or due or (config.checkpoint_every and self.state.step % config.checkpoint_every == 0):
+        stop, due = self.ranks.vote(self.guard.received is not None, due)
+        self._obey(stop, due or bool(config.checkpoint_every and self.state.step % config.checkpoint_every == 0))
+
+    def _obey(self, stop: bool, due: bool) -> None:
+        """Save if it is time or all shall stop; then stop."""
+        if stop or due:
             self._save_last()
         if stop:
             self._interrupt()
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float | None]:
-        meter = self.task.meter()
-        bar = self.display.bar("validation", total=math.ceil(len(self.task.val_data) / self.global_batch))
+        meter, batches = self.task.meter(), self.val_batches
+        bar = self.display.bar("validation", total=math.ceil(batches.length / batches.step_size))
         self.model.eval()
-        self.val_sampler.set_epoch(0)
-        for batch in self._fetch(self.val_loader):
-            meter.update(self.model, batch)
+        batches.set_epoch(0)
+        fetched = self._fetch(self.val_loader)
+        for position in range(0, batches.length, batches.step_size):
+            (local,) = batches.step(position).local
+            batch = next(fetched)
+            if local:
+                # Not through the wrapper for many devices, which exchanges buffers: another rank may have no batch now.
+                with self.fabric.autocast():
+                    meter.update(self.task.model, batch)
             self.display.advance(bar)
-            # Ranks may have unequal numbers of batches here, so only a single one can decide to leave.
-            if self.fabric.world_size == 1 and self.guard.received is not None:
-                self._save_last()
-                self._interrupt()
+            self._obey(self.ranks.vote(self.guard.received is not None, False)[0], False)
+        self._obey(*self.ranks.settle())
         values = meter.compute(self.fabric)
         self.display.remove(bar)
         for name, value in values.items():
@@ -222,7 +250,7 @@ class Engine:
             "epoch": state.epoch + 1,
             "step": state.step,
             "lr": self.optimizer.param_groups[0]["lr"],
-            "train_loss": self._loss_sum() / state.samples,
+            "train_loss": self.ranks.sum(self.state.loss_sum) / state.samples,
             **values,
             "seconds": round(self._tick(), 3),
             "data_share": round(self.data_share, 5),  # of the training time (since a resumption)
@@ -264,7 +292,7 @@ class Engine:
             }
             write_json(self.run_path / SUMMARY_FILE, summary)
         self.display.finished(reason, state.best_epoch, name, value, state.seconds, data_share)
-        return RunResult(self.run_path, self.keeper.best, state.epoch, value, state.seconds)
+        return RunResult(self.run_path, self.keeper.best, state.epoch, value, state.seconds, self.ranks.rank)
 
     def _save_last(self) -> None:
         """Save the state, unless this very state is saved already."""
@@ -272,7 +300,7 @@ class Engine:
         state = self.state
         if self.saved_at != (state.epoch, state.samples):
             self._tick()
-            self.keeper.save_last(state, self._loss_sum())
+            self.keeper.save_last(state, self.ranks.sum(self.state.loss_sum))
             self.saved_at = (state.epoch, state.samples)
         self.saved_time = time.monotonic()
 
@@ -292,19 +320,12 @@ class Engine:
                     return
                 yield self.fabric.to_device(batch)
         except RuntimeError as error:
-            # A signal to the whole process group takes the workers along; the state is that of the last step.
-            if self.guard.received is None or "DataLoader worker" not in str(error):
+            # Whoever sent us a signal may have ended the workers; the state is that of the last step.
+            alone = self.fabric.world_size == 1
+            if not alone or self.guard.received is None or "DataLoader worker" not in str(error):
                 raise
             self._save_last()
             self._interrupt()
-
-    def _count_epoch_samples(self, total: int) -> int:
-        """Samples of an epoch: all, but for a last step that would not reach every rank."""
-        rest = total % self.global_batch
-        count = total if rest == 0 or rest >= self.fabric.world_size else total - rest
-        if count == 0:
-            raise DataError(f"{total} training samples are too few for {self.fabric.world_size} devices")
-        return count
 
     def _settle(self) -> None:
         """Read the losses of the steps since the last call and add them up, in order."""
@@ -316,20 +337,6 @@ class Engine:
                 raise self.keeper.diverged(f"the training loss is {value}", self.state)
             self.state.loss_sum += value * samples
         self.pending.clear()
-
-    def _loss_sum(self) -> float:
-        """Sum of the training loss over the samples of this epoch on all ranks."""
-        if self.fabric.world_size == 1:
-            return self.state.loss_sum
-        mine = torch.tensor([self.state.loss_sum], dtype=torch.float64, device=self.fabric.device)
-        return reduced_sums(self.fabric, mine)[0]
-
-    def _agree(self, stop: bool, due: bool) -> tuple[bool, bool]:
-        """True where any rank says so: a signal may reach one of them, and their clocks differ."""
-        if self.fabric.world_size == 1:
-            return stop, due
-        sums = reduced_sums(self.fabric, torch.tensor([float(stop), float(due)], device=self.fabric.device))
-        return sums[0] > 0, sums[1] > 0
 
     def _tick(self) -> float:
         """Bring the run's wall time up to date."""

@@ -11,6 +11,10 @@ class DivergenceError(PlrFastError, ArithmeticError):
     """The loss or a weight became NaN or infinite; the last good checkpoint is kept."""
 
 
+class RankLostError(PlrFastError, RuntimeError):
+    """Another process of a run on many devices has ended or does not answer; the last good checkpoint is kept."""
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """A signal asked the run to end; its state is saved and it can be resumed.
 

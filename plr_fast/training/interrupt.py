@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
@@ -19,10 +20,13 @@ class InterruptGuard:
 
     Args:
         notify: Called (in the handler) with the first signal's number.
+        merge: Seconds after the first signal during which others count as the same one. torchrun passes on the Ctrl-C
+            that the terminal has sent to its processes already.
     """
 
-    def __init__(self, notify: Callable[[int], None] | None = None) -> None:
+    def __init__(self, notify: Callable[[int], None] | None = None, merge: float = 0.0) -> None:
         self.received: int | None = None
+        self._merge, self._first = merge, 0.0
         self._notify = notify
         self._previous: dict[int, Any] = {}
 
@@ -39,10 +43,11 @@ class InterruptGuard:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:
-            self._restore()
-            os.kill(os.getpid(), number)
+            if time.monotonic() - self._first >= self._merge:
+                self._restore()
+                os.kill(os.getpid(), number)
             return
-        self.received = number
+        self.received, self._first = number, time.monotonic()
         if self._notify is not None:
             self._notify(number)
 
@@ -54,8 +59,8 @@ class InterruptGuard:
 
 
 def shield_worker(worker: int) -> None:
-    """``worker_init_fn`` of the loaders: Ctrl-C reaches the whole process group, but only the main process decides."""
+    """``worker_init_fn`` of the loaders: signals reach the whole process group, but only the main process decides."""
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A forked worker inherits the guard's handler, which would swallow the loader's own terminate().
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # The same for SIGTERM, but the loader itself ends a worker that hangs with a second one.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from ..backends import get_num_threads, set_num_threads
+from ..backends.threads import available_cpus
+from ..console import console
 from ..errors import ConfigError
 from .config import TrainConfig
 from .interrupt import shield_worker
@@ -19,30 +26,79 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch.utils.data import DataLoader
 
-    from ..data.sampling import EpochSampler
+    from .batches import StepBatches
+
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+def with_devices(config: Config) -> Config:
+    """``config`` with the numbers of devices and machines filled in, from torchrun's or SLURM's environment if need be.
+
+    Raises:
+        ConfigError: ``config`` contradicts the environment.
+    """
+    started = _started_processes()
+    if started is None:
+        return replace(config, devices=config.devices or 1, num_nodes=config.num_nodes or 1)
+    launcher, devices, nodes = started
+    for name, asked, found in (("devices", config.devices, devices), ("num_nodes", config.num_nodes, nodes)):
+        if asked not in (None, found):
+            raise ConfigError(
+                f"{name}={asked} contradicts {launcher}, which has started {devices} processes on each of {nodes} "
+                f"machines; leave {name} out"
+            )
+    return replace(config, devices=devices, num_nodes=nodes)
+
+
+def _started_processes() -> tuple[str, int, int] | None:
+    """Who has started the processes of this run, how many on each machine, and on how many machines; None: nobody."""
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    if TorchElasticEnvironment.detect():
+        launcher, nodes = "torchrun", int(os.environ["GROUP_WORLD_SIZE"])
+        processes = int(os.environ["WORLD_SIZE"])
+    elif SLURMEnvironment.detect():
+        launcher, nodes = "SLURM", int(os.environ.get("SLURM_NNODES", 1))
+        processes = int(os.environ.get("SLURM_NTASKS", 1))
+    else:
+        return None
+    if processes % nodes:
+        raise ConfigError(f"{launcher} has started {processes} processes on {nodes} machines: each needs as many")
+    return launcher, processes // nodes, nodes
 
 
 def start_fabric(config: TrainConfig) -> Fabric:
-    """Lightning Fabric on the devices that ``config`` asks for, launched.
+    """Lightning Fabric on the devices that ``config`` asks for (see :func:`with_devices`), launched.
 
     Raises:
         ConfigError: this machine cannot do that.
     """
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
+    assert config.devices is not None
+    assert config.num_nodes is not None
+    # Which rank has joined which group is said by each of them otherwise.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    strategy: Any = "auto"
+    if config.devices * config.num_nodes > 1:
+        timeout = timedelta(seconds=config.collective_timeout)
+        strategy = DDPStrategy(timeout=timeout, gradient_as_bucket_view=True)
     try:
         fabric = Fabric(
             accelerator=config.accelerator,
             devices=config.devices,
             num_nodes=config.num_nodes,
             precision=config.precision,
+            strategy=strategy,
         )
+        fabric.launch()
     except (RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(
             f"accelerator={config.accelerator!r}, devices={config.devices}, num_nodes={config.num_nodes}, "
             f"precision={config.precision!r} cannot be used here: {error}"
         ) from error
-    fabric.launch()
     return fabric
 
 
@@ -62,6 +118,25 @@ def run_folder(config: TrainConfig, fabric: Fabric) -> Iterator[None]:
 
 
 @contextmanager
+def shared_machine(config: TrainConfig, fabric: Fabric) -> Iterator[None]:
+    """Context in which the processes of one machine share its CPUs, and only the first rank writes to the terminal."""
+    processes = config.devices or 1
+    if processes == 1:
+        yield
+        return
+    quiet, mine = console.quiet, get_num_threads() == available_cpus()
+    console.quiet = quiet or not fabric.is_global_zero
+    if mine:
+        set_num_threads(max(1, available_cpus() // processes))
+    try:
+        yield
+    finally:
+        console.quiet = quiet
+        if mine:
+            set_num_threads(None)
+
+
+@contextmanager
 def torch_threads(threads: int | None) -> Iterator[None]:
     """Context with that many CPU threads in torch; None leaves them as they are."""
     before = torch.get_num_threads()
@@ -74,23 +149,28 @@ def torch_threads(threads: int | None) -> Iterator[None]:
 
 
 def make_loader(
-    config: TrainConfig, fabric: Fabric, dataset: Any, *, shuffle: bool
-) -> tuple[DataLoader[Batch], EpochSampler]:
+    config: TrainConfig, fabric: Fabric, dataset: Any, *, training: bool
+) -> tuple[DataLoader[Batch], StepBatches]:
     """The loader of ``dataset``'s batches for this rank, and the sampler that tells it epoch and start."""
     from torch.utils.data import DataLoader
 
     from ..data.datasets import collate
-    from ..data.sampling import EpochSampler
+    from .batches import StepBatches
 
-    sampler = EpochSampler(
-        len(dataset), seed=config.seed, shuffle=shuffle, rank=fabric.global_rank, world_size=fabric.world_size
+    sampler = StepBatches(
+        len(dataset),
+        seed=config.seed,
+        shuffle=training,
+        batch_size=config.batch_size,
+        accumulate=config.accumulate if training else 1,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
     )
     # Not wrapped by fabric.setup_dataloaders: the wrapper calls the sampler's set_epoch with a count of its own,
     # which would undo a start in the middle of an epoch. A generator of its own: the global one is the caller's.
     loader: DataLoader[Batch] = DataLoader(
         dataset,
-        batch_size=config.batch_size,
-        sampler=sampler,
+        batch_sampler=sampler,
         collate_fn=collate,
         num_workers=config.num_workers,
         worker_init_fn=shield_worker,

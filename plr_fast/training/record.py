@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -31,12 +32,13 @@ SUMMARY_FILE = "summary.json"
 FORMAT_VERSION = 1
 
 # What may change between a stop and a resumption without changing the weights. Files are compared by content (facts),
-# batch size and number of devices by their product.
+# batch size, accumulation and number of devices by their product.
 FREE = frozenset(
     {
         *("store", "run", "resume", "init", "bank", "recipe", "allow_overlap"),
         *("epochs", "max_steps", "early_stop"),
-        *("accelerator", "batch_size", "devices", "num_nodes", "num_workers", "threads"),
+        *("batch_size", "accumulate", "devices", "num_nodes"),
+        *("accelerator", "num_workers", "threads", "collective_timeout"),
         *("checkpoint_every", "checkpoint_seconds", "log_every", "tensorboard", "progress"),
     }
 )
@@ -208,7 +210,8 @@ def check_same_run(config: TrainConfig, kind: str, facts: Mapping[str, Any]) -> 
         differences.append(f"init was {theirs.get('init')!r}, now {ours['init']!r}")
     if _samples_per_step(theirs) != _samples_per_step(ours):
         differences.append(
-            f"batch_size × devices × num_nodes was {_samples_per_step(theirs)}, now {_samples_per_step(ours)}"
+            f"batch_size × accumulate × devices × num_nodes was {_samples_per_step(theirs)}, now "
+            f"{_samples_per_step(ours)}"
         )
     differences += [
         f"{name} was {_short(record.get(name))}, now {_short(facts.get(name))}"
@@ -248,7 +251,7 @@ def git_commit() -> str | None:
 
 
 def _samples_per_step(config: Mapping[str, Any]) -> int:
-    return int(config["batch_size"]) * int(config["devices"]) * int(config["num_nodes"])
+    return math.prod(int(config[name] or 1) for name in ("batch_size", "accumulate", "devices", "num_nodes"))
 
 
 def _short(value: Any) -> str:

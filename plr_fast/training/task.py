@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from ..errors import ConfigError
+from .batches import StepBatches
 from .config import TrainConfig
 
 if TYPE_CHECKING:
@@ -95,7 +97,18 @@ def check_batch_norm(config: TrainConfig, model: nn.Module, size: int, samples: 
     Raises:
         ConfigError: so; says what to change.
     """
-    smallest = samples % config.batch_size or config.batch_size
+    world = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    batches = StepBatches(
+        samples,
+        seed=0,
+        shuffle=False,
+        batch_size=config.batch_size,
+        accumulate=config.accumulate,
+        world_size=world,
+    )
+    smallest = batches.smallest
+    if world > 1 and config.sync_norm:
+        smallest = min(batches.step(position).size for position in range(0, samples, batches.step_size))
     has_norm = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     stride: int = cast(Any, model).encoder.stride
     if has_norm and size <= stride and smallest == 1:

@@ -50,11 +50,19 @@ def test_does_nothing_outside_the_main_thread() -> None:
     assert failures == []
 
 
-def test_workers_ignore_ctrl_c_but_can_be_terminated() -> None:
+def test_signals_soon_after_the_first_are_the_same_one() -> None:
+    with InterruptGuard(merge=60.0) as guard:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert guard.received == signal.SIGINT
+
+
+def test_workers_ignore_a_signal_to_all_but_can_be_terminated() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     try:
         shield_worker(0)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        os.kill(os.getpid(), signal.SIGTERM)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGINT, before[0])

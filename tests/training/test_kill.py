@@ -17,6 +17,7 @@ from plr_fast.training import PretrainConfig, pretrain
 from plr_fast.training.record import read_record
 
 from .conftest import assert_same_run
+from .rank_processes import wait_for_step
 
 # What a user's script would say; settings come as JSON.
 SCRIPT = """
@@ -33,21 +34,6 @@ except TrainingInterrupted as stop:
     print(stop)
     sys.exit(128 + stop.signal)
 """
-
-
-def wait_for_step(run: Path, alive: Callable[[], bool], step: int) -> None:
-    """Wait until the run has saved a state at or beyond ``step``."""
-    path = run / "checkpoints/last/state.json"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert alive(), "the process ended by itself"
-        try:
-            if json.loads(path.read_text())["progress"]["step"] >= step:
-                return
-        except (FileNotFoundError, NotADirectoryError):
-            pass  # before the first save, or between two renames
-        time.sleep(0.002)
-    raise AssertionError(f"step {step} was not reached")
 
 
 def test_killed_again_and_again_the_run_ends_with_the_same_bits(

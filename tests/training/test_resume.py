@@ -225,7 +225,7 @@ def test_nothing_to_resume_starts_from_the_beginning(
         ({"seed": 3, "norm": "none"}, "seed was 0, now 3; norm was 'batch', now 'none'"),
         ({"widths": (2, 3, 4, 4, 8)}, r"widths was \[2, 3, 4, 4, 4\], now \[2, 3, 4, 4, 8\]"),
         ({"blend": "max"}, "blend was 'replace', now 'max'"),
-        ({"batch_size": 7}, "batch_size × devices × num_nodes was 4, now 7"),
+        ({"batch_size": 7}, "batch_size × accumulate × devices × num_nodes was 4, now 7"),
     ],
 )
 def test_another_configuration_is_refused_by_field(

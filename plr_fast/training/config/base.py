@@ -24,7 +24,8 @@ class TrainConfig:
     store: Path
     """Slice store (a folder made by `plr-fast prepare`)."""
     run: Path
-    """Folder of the run: configuration, logs, checkpoints. It must be new, unless --resume is given."""
+    """Folder of the run: configuration, logs, checkpoints. It must be new, unless --resume is given. With
+    torchrun write --run-folder: it takes --run for an option of its own."""
     resume: bool = False
     """Go on where the run in this folder stopped (at its start if it never saved). The result is the same as without
     the stop. More epochs than before may be asked for."""
@@ -35,7 +36,8 @@ class TrainConfig:
     max_steps: int | None = None
     """Stop after so many optimiser steps even inside an epoch (which is then validated and counted)."""
     batch_size: int = 16
-    """Samples of one optimiser step on one device."""
+    """Samples that one device works on at once. A step takes batch_size × accumulate × devices × num_nodes of them,
+    and a run can be resumed on other numbers of each with the same product."""
     optimizer: OptimizerName = "adam"
     """Update rule."""
     lr: float = 1e-3
@@ -70,14 +72,22 @@ class TrainConfig:
     """Processes that prepare batches; 0 = the training process itself, which the compiled operations make cheap."""
     accelerator: str = "auto"
     """Device type for Lightning Fabric: auto, cpu, cuda, mps."""
-    devices: int = 1
-    """Devices of this machine to train on."""
-    num_nodes: int = 1
-    """Machines to train on."""
+    devices: int | None = None
+    """Devices of each machine to train on. By default one, or as many as torchrun or SLURM has started processes; a
+    number above one starts the processes itself where they have not."""
+    num_nodes: int | None = None
+    """Machines to train on. By default those that torchrun or SLURM has started processes on."""
     precision: Precision = "32-true"
     """Number format: 32-true, or automatic mixed precision with bfloat16 or float16."""
     threads: int | None = None
     """CPU threads for torch; left as they are by default. Another number of threads may change the last bits."""
+    accumulate: int = 1
+    """Batches whose gradients make one optimiser step: the step of a batch so many times as large, in the memory of
+    one. Batch norm sees each batch by itself."""
+    sync_norm: bool = False
+    """On many devices batch norm takes its statistics over the batches of all of them; otherwise each takes its own."""
+    collective_timeout: float = 1800.0
+    """On many devices: seconds after which a process that does not answer counts as lost, which ends the run."""
     checkpoint_every: int = 0
     """Save the state every so many steps, beside the end of each epoch; 0 = not by steps."""
     checkpoint_seconds: float = 300.0
@@ -95,14 +105,14 @@ class TrainConfig:
         Raises:
             ConfigError: names the field, its value, and what would be right.
         """
-        for name in ("epochs", "batch_size", "devices", "num_nodes", "log_every"):
+        for name in ("epochs", "batch_size", "accumulate", "log_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("seed", "num_workers", "early_stop", "plateau_patience", "checkpoint_every", "context"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("seed", self.seed < 2**63, "below 2^63")
-        for name in ("max_steps", "threads"):
+        for name in ("max_steps", "threads", "devices", "num_nodes"):
             self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or left out")
-        for name in ("lr", "eps"):
+        for name in ("lr", "eps", "collective_timeout"):
             self._require(name, 0.0 < getattr(self, name) < math.inf, "a positive number")
         for name in ("weight_decay", "min_lr", "checkpoint_seconds"):
             self._require(name, 0.0 <= getattr(self, name) < math.inf, "at least 0")

@@ -22,7 +22,7 @@ class PretrainConfig(TrainConfig):
     """Pretrain a U-Net to restore normal slices from corrupted ones (the paper's sections III.B and III.C)."""
 
     batch_size: int = 4
-    """Samples of one optimiser step on one device; the paper's."""
+    """Samples that one device works on at once; the paper's. See accumulate for larger steps."""
     optimizer: OptimizerName = "adam"
     """Update rule. The paper: sgd. SGD at 1e-3 without momentum is still worse than leaving the input as it is after a
     thousand steps; Adam at 1e-3 removes the lesions in some five hundred."""

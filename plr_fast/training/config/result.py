@@ -16,6 +16,7 @@ class RunResult:
         epochs: epochs done.
         best_metric: the best epoch's validation value: MSE (pretraining), loss or accuracy (fine-tuning, ``best_by``).
         seconds: wall time of the training, added up over resumptions.
+        rank: which process of a run on many devices this is; only 0 need tell anybody.
     """
 
     run: Path
@@ -23,3 +24,4 @@ class RunResult:
     epochs: int
     best_metric: float
     seconds: float
+    rank: int = 0
