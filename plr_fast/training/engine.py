@@ -6,10 +6,11 @@ checkpoint, which alone says that the epoch is done.
 
 from __future__ import annotations
 
+import faulthandler
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from .optimizers import make_optimizer
 from .ranks import Ranks, end_together
 from .record import SUMMARY_FILE, check_same_run, write_record
 from .state import Keeper, State
+from .stored import require_files
 from .sync_norm import share_norms
 from .task import Batch, Task
 
@@ -55,6 +57,9 @@ def train(config: TrainConfig, build: Callable[[], tuple[Task, Mapping[str, Any]
         TrainingInterrupted: Ctrl-C or SIGTERM; the state is saved.
     """
     config.check()
+    if not faulthandler.is_enabled():
+        with suppress(OSError, ValueError):  # no terminal, no file
+            faulthandler.enable()
     config = with_devices(config)
     with torch_threads(config.threads):
         fabric = start_fabric(config)
@@ -314,6 +319,7 @@ class Engine:
         try:
             while True:
                 asked = time.monotonic()
+                require_files(loader.dataset)
                 batch = next(batches, None)
                 self.data_seconds += time.monotonic() - asked
                 if batch is None:
@@ -321,6 +327,7 @@ class Engine:
                 yield self.fabric.to_device(batch)
         except RuntimeError as error:
             # Whoever sent us a signal may have ended the workers; the state is that of the last step.
+            require_files(loader.dataset)
             alone = self.fabric.world_size == 1
             if not alone or self.guard.received is None or "DataLoader worker" not in str(error):
                 raise

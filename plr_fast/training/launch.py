@@ -19,7 +19,7 @@ from ..console import console
 from ..errors import ConfigError
 from .config import TrainConfig
 from .interrupt import shield_worker
-from .record import check_run_folder, locked
+from .record import check_run_folder, leave_locks, locked
 from .task import Batch
 
 if TYPE_CHECKING:
@@ -148,6 +148,11 @@ def torch_threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _begin_worker(worker: int) -> None:
+    shield_worker(worker)
+    leave_locks()
+
+
 def make_loader(
     config: TrainConfig, fabric: Fabric, dataset: Any, *, training: bool
 ) -> tuple[DataLoader[Batch], StepBatches]:
@@ -173,7 +178,7 @@ def make_loader(
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=config.num_workers,
-        worker_init_fn=shield_worker,
+        worker_init_fn=_begin_worker,
         persistent_workers=config.num_workers > 0,
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator(),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -30,6 +30,8 @@ CONFIG_FILE = "config.json"
 SETTINGS_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"
 FORMAT_VERSION = 1
+
+_held: set[IO[str]] = set()
 
 # What may change between a stop and a resumption without changing the weights. Files are compared by content (facts),
 # batch size, accumulation and number of devices by their product.
@@ -88,7 +90,17 @@ def locked(run: Path) -> Iterator[None]:
             raise ConfigError(f"another process is training in {run}; wait for it or choose another folder") from error
         except (ImportError, OSError):
             pass  # no such locks on this platform or file system: the run goes on without that safety
-        yield
+        _held.add(handle)
+        try:
+            yield
+        finally:
+            _held.discard(handle)
+
+
+def leave_locks() -> None:
+    """In a forked child: let go of the parent's locks, or they would outlive a parent that is killed."""
+    while _held:
+        _held.pop().close()  # closes the child's copy; the parent's lock stays
 
 
 def write_record(config: TrainConfig, kind: str, facts: Mapping[str, Any], *, step: int) -> None:

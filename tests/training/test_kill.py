@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from plr_fast.training import PretrainConfig, pretrain
+import pytest
+
+from plr_fast.training import FinetuneConfig, PretrainConfig, TrainConfig, finetune, pretrain
 from plr_fast.training.record import read_record
 
 from .conftest import assert_same_run
-from .rank_processes import wait_for_step
+from .rank_processes import PRELOAD, context, wait_for_step
 
 # What a user's script would say; settings come as JSON.
 SCRIPT = """
@@ -36,30 +39,61 @@ except TrainingInterrupted as stop:
 """
 
 
+def wait_for_a_save(run: Path, alive: Callable[[], bool]) -> None:
+    """Wait until a checkpoint is being written."""
+    deadline = time.monotonic() + 60
+    while not (run / "checkpoints/.last.new").exists():
+        assert alive(), "the run ended by itself"
+        assert time.monotonic() < deadline, "nothing was saved"
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("pretrain", {"optimizer": "adam"}),
+        ("pretrain", {"num_workers": 2, "optimizer": "sgd", "momentum": 0.9, "accumulate": 2}),
+        ("finetune", {"num_workers": 1}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.get('num_workers', 0)} workers",
+)
 def test_killed_again_and_again_the_run_ends_with_the_same_bits(
-    pretrain_config: Callable[..., PretrainConfig], uninterrupted: Callable[..., Path]
+    kind: str,
+    changes: dict[str, Any],
+    pretrain_config: Callable[..., PretrainConfig],
+    finetune_config: Callable[..., FinetuneConfig],
+    uninterrupted: Callable[..., Path],
 ) -> None:
-    killed = pretrain_config("killed", epochs=15, checkpoint_every=3, resume=True)
+    train, make = (pretrain, pretrain_config) if kind == "pretrain" else (finetune, finetune_config)
+    killed = make("killed", epochs=8, checkpoint_every=1, early_stop=0, resume=True, **changes)
     # Children of a server that has the imports done: a new interpreter for each kill would take seconds.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lightning_fabric", "plr_fast.training", "plr_fast.data.datasets"])
-    chance = random.Random(0)
-    for step in (8, 20, 35):
-        process = context.Process(target=pretrain, args=(killed,))
+    context.set_forkserver_preload(PRELOAD)
+    chance = random.Random(kind)
+    starts = [0]
+    for step in (2, 5, 8, 11):
+        process = context.Process(target=forking, args=(train, killed))
         process.start()
         try:
             wait_for_step(killed.run, process.is_alive, step)
-            time.sleep(chance.uniform(0, 0.1))
+            if step % 2:
+                wait_for_a_save(killed.run, process.is_alive)
+            time.sleep(chance.uniform(0, 0.02))
         finally:
             process.kill()
             process.join()
         assert process.exitcode == -signal.SIGKILL
+        starts.append(step)
     assert not (killed.run / "summary.json").exists()
-    pretrain(killed)
-    assert_same_run(uninterrupted("pretrain", epochs=15), killed.run)
-    starts = [entry["step"] for entry in read_record(killed.run)["starts"]]
-    assert starts[0] == 0
-    assert all(start >= step for start, step in zip(starts[1:], (8, 20, 35), strict=True))
+    train(killed)  # type: ignore[operator]
+    assert_same_run(uninterrupted(kind, epochs=8, early_stop=0, **changes), killed.run)
+    begun = [entry["step"] for entry in read_record(killed.run)["starts"]]
+    assert len(begun) == len(starts)
+    assert all(left >= right for left, right in zip(begun, starts, strict=True))
+
+
+def forking(train: Callable[[TrainConfig], object], config: TrainConfig) -> None:
+    # A process of a fork server would start its workers from another one, with the imports still to do.
+    multiprocessing.set_start_method("fork", force=True)
+    train(config)
 
 
 def test_ctrl_c_on_a_process_saves_and_says_how_to_go_on(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +300,37 @@ def test_a_lost_store_ends_a_resumption_clearly(pretrain_config: Make, tmp_path:
     shutil.rmtree(store)
     with pytest.raises(StoreError, match="store"):
         pretrain(pretrain_config(store=store, epochs=2, resume=True))
+
+
+@pytest.mark.parametrize(("workers", "cut"), [(0, True), (1, True), (0, False)])
+def test_a_store_that_is_cut_or_vanishes_ends_the_run_with_its_last_state(
+    pretrain_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, cut: bool
+) -> None:
+    store = write_store(tmp_path / "store")
+    whole = (store / "slices.npy").read_bytes()
+    loss, calls = PretrainTask.loss, 0
+
+    def cutting(self: PretrainTask, *arguments: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 6 and cut:
+            os.truncate(store / "slices.npy", 4096)
+        elif calls == 6:
+            (store / "slices.npy").unlink()
+        return loss(self, *arguments)
+
+    config = pretrain_config(store=store, checkpoint_every=1, num_workers=workers, epochs=20)
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainTask, "loss", cutting)
+        with pytest.raises(StoreError, match=r"slices\.npy (was cut|went away).*--resume"):
+            pretrain(config)
+    kept = load_checkpoint(config.run / "checkpoints/last").state["progress"]["step"]
+    assert kept >= 6
+    (store / "slices.npy").write_bytes(whole)
+    pretrain(replace(config, epochs=3, resume=True))
+    straight = pretrain_config("straight", store=store)
+    pretrain(straight)
+    assert_same_run(straight.run, config.run)
 
 
 def test_batch_norm_on_a_single_value_is_refused_before_training(pretrain_config: Make, tmp_path: Path) -> None:

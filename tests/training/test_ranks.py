@@ -47,8 +47,8 @@ def assert_close_runs(first: Path, second: Path, tolerance: float = 2e-5) -> Non
             assert right[name] == pytest.approx(left[name], rel=1e-4, abs=1e-6), name
 
 
-# 14 training samples in steps of 6: 6, 6, 2, of which the third of three ranks has none; 15: two ranks share 3 unevenly.
-# 3 validation slices.
+# 14 training samples in steps of 6: 6, 6, 2, of which the third of three ranks has none; 15: two ranks share 3
+# unevenly. 3 validation slices.
 @pytest.mark.parametrize(
     ("world_size", "shared", "changes"),
     [
