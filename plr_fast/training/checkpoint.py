@@ -1,9 +1,10 @@
 """Checkpoints: a folder of safetensors and JSON that is replaced as a whole or not at all.
 
 ``model.safetensors`` (the network's state dict), ``optimizer.safetensors`` (the optimiser's tensors, absent in a best
-checkpoint) and ``state.json`` (everything else: position, history, scheduler, the optimiser's numbers). A new one is
-written beside the old one, flushed, and swapped in by two renames; a kill between them leaves the old one under
-``.NAME.old``, where :func:`find_checkpoint` looks as well. Nothing is ever unpickled.
+checkpoint), ``average.safetensors`` (the averaged weights, where a run keeps them) and ``state.json`` (everything else:
+position, history, scheduler, the optimiser's numbers). A new one is written beside the old one, flushed, and swapped in
+by two renames; a kill between them leaves the old one under ``.NAME.old``, where :func:`find_checkpoint` looks as well.
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -25,17 +26,20 @@ from ..files import storage_error, sync
 from ..models.transfer import MODEL_FILE
 
 OPTIMIZER_FILE = "optimizer.safetensors"
+AVERAGE_FILE = "average.safetensors"
 STATE_FILE = "state.json"
 FORMAT_VERSION = 1
 
 
 @dataclass
 class Checkpoint:
-    """What a checkpoint holds: tensors of the model and (but in a best one) of the optimiser, and the JSON state."""
+    """What a checkpoint holds: tensors of the model and (but in a best one) of the optimiser, the JSON state, and the
+    averaged model where there is one."""
 
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor] | None
     state: dict[str, Any]
+    average: dict[str, Tensor] | None = None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -54,6 +58,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         _write_tensors(new / MODEL_FILE, checkpoint.model)
         if checkpoint.optimizer is not None:
             _write_tensors(new / OPTIMIZER_FILE, checkpoint.optimizer)
+        if checkpoint.average is not None:
+            _write_tensors(new / AVERAGE_FILE, checkpoint.average)
         _write(new / STATE_FILE, (json.dumps(encode(state), indent=1, allow_nan=False) + "\n").encode())
         sync(new)
         if folder.exists():
@@ -98,11 +104,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(
             f"{found} was written in format {version}, this plr_fast reads up to {FORMAT_VERSION}; update plr_fast"
         )
-    optimizer = found / OPTIMIZER_FILE
+    optimizer, average = found / OPTIMIZER_FILE, found / AVERAGE_FILE
     return Checkpoint(
         model=_read_tensors(found / MODEL_FILE),
         optimizer=_read_tensors(optimizer) if optimizer.is_file() else None,
         state=state,
+        average=_read_tensors(average) if average.is_file() else None,
     )
 
 

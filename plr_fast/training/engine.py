@@ -19,13 +19,23 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..files import write_json
+from .average import Average
 from .batches import Step
 from .checkpoint import find_checkpoint
 from .config import RunResult, TrainConfig
 from .display import Display
 from .errors import TrainingInterrupted
 from .interrupt import InterruptGuard
-from .launch import make_loader, run_folder, shared_machine, start_fabric, torch_threads, with_devices
+from .launch import (
+    make_loader,
+    prepare_model,
+    run_folder,
+    shared_machine,
+    start_fabric,
+    torch_settings,
+    with_devices,
+    with_precision,
+)
 from .logs import EventLog, write_metrics
 from .optimizers import make_optimizer
 from .ranks import Ranks, end_together
@@ -60,8 +70,8 @@ def train(config: TrainConfig, build: Callable[[], tuple[Task, Mapping[str, Any]
     if not faulthandler.is_enabled():
         with suppress(OSError, ValueError):  # no terminal, no file
             faulthandler.enable()
-    config = with_devices(config)
-    with torch_threads(config.threads):
+    config = with_precision(with_devices(config))
+    with torch_settings(config):
         fabric = start_fabric(config)
         with (
             shared_machine(config, fabric),
@@ -84,9 +94,7 @@ class Engine:
         self.val_loader, self.val_batches = make_loader(config, fabric, task.val_data, training=False)
         self.epoch_samples = len(task.train_data)
         self.norms = share_norms(task.model) if config.sync_norm and fabric.world_size > 1 else []
-        if fabric.device.type == "cpu":
-            # oneDNN convolves few channels up to 1.6 times as fast in this order, and many as fast as in the other.
-            task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        prepare_model(config, fabric, task.model)
         optimizer = make_optimizer(config, task.model)
         self.model, self.optimizer = fabric.setup(task.model, optimizer)
         self.scheduler = ReduceLROnPlateau(
@@ -96,7 +104,8 @@ class Engine:
             patience=config.plateau_patience,
             min_lr=config.min_lr,
         )
-        self.keeper = Keeper(self.run_path, fabric, task.model, optimizer, self.scheduler)
+        self.average = Average(task.model, config.ema) if config.ema else None
+        self.keeper = Keeper(self.run_path, fabric, task.model, optimizer, self.scheduler, self.average)
         self.state = State()
         self.pending: list[tuple[Tensor, int]] = []
         self.saved_at: tuple[int, int] | None = None
@@ -184,6 +193,8 @@ class Engine:
         self._obey(*self.ranks.settle())
         self._settle()
         self.ranks.share_buffers(self.task.model)
+        if self.average is not None:
+            self.average.take_buffers(self.task.model)
         self.data_share = self.data_seconds / max(time.monotonic() - started, 1e-9)
         self.display.remove(bar)
 
@@ -206,10 +217,17 @@ class Engine:
                 # Every sample of the step counts alike, wherever it is; ranks average their gradients.
                 share = local * world / step.size
                 self.fabric.backward(loss if share == 1.0 else loss * share)
+        if self.config.clip_norm:
+            # Where float16's scaled gradients overflow, the optimiser leaves the step out by itself.
+            self.fabric.clip_gradients(
+                self.model, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.state.samples += step.size
         self.state.step += 1
+        if self.average is not None:
+            self.average.update(self.task.model, self.state.step)
         return loss.detach()
 
     def _after_step(self) -> None:
@@ -228,6 +246,7 @@ class Engine:
     @torch.no_grad()
     def _validate(self) -> dict[str, float | None]:
         meter, batches = self.task.meter(), self.val_batches
+        model = self.task.model if self.average is None else self.average.model
         bar = self.display.bar("validation", total=math.ceil(batches.length / batches.step_size))
         self.model.eval()
         batches.set_epoch(0)
@@ -238,7 +257,7 @@ class Engine:
             if local:
                 # Not through the wrapper for many devices, which exchanges buffers: another rank may have no batch now.
                 with self.fabric.autocast():
-                    meter.update(self.task.model, batch)
+                    meter.update(model, batch)
             self.display.advance(bar)
             self._obey(self.ranks.vote(self.guard.received is not None, False)[0], False)
         self._obey(*self.ranks.settle())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from torch import nn
 
 from ..backends import get_num_threads, set_num_threads
 from ..backends.threads import available_cpus
@@ -50,6 +53,16 @@ def with_devices(config: Config) -> Config:
     return replace(config, devices=devices, num_nodes=nodes)
 
 
+def with_precision(config: Config) -> Config:
+    """``config`` with precision="auto" replaced by what suits the device."""
+    if config.precision != "auto":
+        return config
+    cuda = config.accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available()
+    # Emulated, bfloat16 is slower than float32.
+    suits = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    return replace(config, precision="bf16-mixed" if suits else "32-true")
+
+
 def _started_processes() -> tuple[str, int, int] | None:
     """Who has started the processes of this run, how many on each machine, and on how many machines; None: nobody."""
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -69,7 +82,9 @@ def _started_processes() -> tuple[str, int, int] | None:
 
 
 def start_fabric(config: TrainConfig) -> Fabric:
-    """Lightning Fabric on the devices that ``config`` asks for (see :func:`with_devices`), launched.
+    """Lightning Fabric on the devices that ``config`` asks for, launched.
+
+    ``config`` must have been filled in by :func:`with_devices` and :func:`with_precision`.
 
     Raises:
         ConfigError: this machine cannot do that.
@@ -81,6 +96,7 @@ def start_fabric(config: TrainConfig) -> Fabric:
     assert config.num_nodes is not None
     # Which rank has joined which group is said by each of them otherwise.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    assert config.precision != "auto"
     strategy: Any = "auto"
     if config.devices * config.num_nodes > 1:
         timeout = timedelta(seconds=config.collective_timeout)
@@ -137,15 +153,40 @@ def shared_machine(config: TrainConfig, fabric: Fabric) -> Iterator[None]:
 
 
 @contextmanager
-def torch_threads(threads: int | None) -> Iterator[None]:
-    """Context with that many CPU threads in torch; None leaves them as they are."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
+def torch_settings(config: TrainConfig) -> Iterator[None]:
+    """Context with the run's CPU threads (None leaves them as they are) and precision of matrix products."""
+    threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision(config.matmul)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        if torch.cuda.is_available():
+            torch.set_float32_matmul_precision(matmul)
+
+
+def prepare_model(config: TrainConfig, fabric: Fabric, model: nn.Module) -> None:
+    """Lay ``model`` out in memory, and have it compiled, as its device likes it.
+
+    Raises:
+        ConfigError: ``config.compile`` without a compiler.
+    """
+    # oneDNN convolves few channels up to 1.6 times as fast in this order, and many as fast as in the other; tensor
+    # cores know no other.
+    device = fabric.device
+    if device.type == "cpu" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)):
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not config.compile:
+        return
+    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++", "c++"))):
+        raise ConfigError("compile needs a C++ compiler on a CPU: install g++ (or set CXX), or leave compile out")
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise ConfigError("compile needs Triton on a GPU: pip install triton, or leave compile out")
+    # In place, so that the names in checkpoints stay; and for each of the few batch sizes that occur by itself.
+    model.compile(dynamic=False)
 
 
 def _begin_worker(worker: int) -> None:

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..errors import CheckpointError
 from ..files import require_space
+from .average import Average
 from .checkpoint import (
     Checkpoint,
     find_checkpoint,
@@ -59,12 +60,22 @@ class State:
 
 
 class Keeper:
-    """Saves and restores one run; only rank 0 writes."""
+    """Saves and restores one run; only rank 0 writes.
+
+    With ``average`` that is what the best checkpoint holds, and the last one holds it beside the model.
+    """
 
     def __init__(
-        self, run: Path, fabric: Fabric, model: nn.Module, optimizer: Optimizer, scheduler: ReduceLROnPlateau
+        self,
+        run: Path,
+        fabric: Fabric,
+        model: nn.Module,
+        optimizer: Optimizer,
+        scheduler: ReduceLROnPlateau,
+        average: Average | None = None,
     ) -> None:
         self.last, self.best = last_checkpoint(run), best_checkpoint(run)
+        self._average = average.model if average is not None else None
         self._fabric, self._model, self._optimizer, self._scheduler = fabric, model, optimizer, scheduler
 
     def restore(self) -> State:
@@ -79,6 +90,8 @@ class Keeper:
             self._model.load_state_dict(checkpoint.model, strict=True)
             self._optimizer.load_state_dict(unflatten_optimizer(checkpoint.optimizer or {}, stored["optimizer"]))
             self._align()
+            if self._average is not None:
+                self._average.load_state_dict(checkpoint.average or {}, strict=True)
             self._scheduler.load_state_dict(stored["scheduler"])
             self._fabric.strategy.precision.load_state_dict(stored["precision"])
             return State(**{entry.name: stored["progress"][entry.name] for entry in fields(State)})
@@ -101,14 +114,16 @@ class Keeper:
                 "scheduler": self._scheduler.state_dict(),
                 "precision": self._fabric.strategy.precision.state_dict(),
             }
-            save_checkpoint(self.last, Checkpoint(self._model.state_dict(), tensors, content))
+            average = None if self._average is None else self._average.state_dict()
+            save_checkpoint(self.last, Checkpoint(self._model.state_dict(), tensors, content, average))
         self._fabric.barrier()
 
     def save_best(self, state: State, row: Mapping[str, Any]) -> None:
         """Save the weights as the best, with the epoch's ``row``; raises as :meth:`save_last`."""
         if self._fabric.is_global_zero:
             self._require_finite(state)
-            save_checkpoint(self.best, Checkpoint(self._model.state_dict(), None, {"row": dict(row)}))
+            kept = self._model if self._average is None else self._average
+            save_checkpoint(self.best, Checkpoint(kept.state_dict(), None, {"row": dict(row)}))
         self._fabric.barrier()
 
     def require_space(self) -> None:
@@ -118,8 +133,9 @@ class Keeper:
             StorageError: so.
         """
         size = sum(tensor.numel() * tensor.element_size() for tensor in self._model.state_dict().values())
-        # At the most: last (weights and two averages of the optimiser) twice during a save, and best.
-        require_space(self.last, 7 * size, "saving the checkpoints")
+        # At the most: last (weights, their average, two averages of the optimiser) twice during a save, and best.
+        copies = 7 if self._average is None else 9
+        require_space(self.last, copies * size, "saving the checkpoints")
 
     def diverged(self, what: str, state: State) -> DivergenceError:
         """The error to raise when ``what`` is not finite."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ...errors import ConfigError
 
 OptimizerName = Literal["sgd", "adam", "adamw", "adadelta"]
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Widths = tuple[int, int, int, int, int]
 
 TIMM = "timm:"
@@ -77,13 +77,24 @@ class TrainConfig:
     number above one starts the processes itself where they have not."""
     num_nodes: int | None = None
     """Machines to train on. By default those that torchrun or SLURM has started processes on."""
-    precision: Precision = "32-true"
-    """Number format: 32-true, or automatic mixed precision with bfloat16 or float16."""
+    precision: Precision = "auto"
+    """Number format: 32-true, or automatic mixed precision with bfloat16 or float16 (whose loss is scaled). auto is
+    bf16-mixed on a GPU that has bfloat16, else 32-true."""
     threads: int | None = None
     """CPU threads for torch; left as they are by default. Another number of threads may change the last bits."""
     accumulate: int = 1
     """Batches whose gradients make one optimiser step: the step of a batch so many times as large, in the memory of
     one. Batch norm sees each batch by itself."""
+    clip_norm: float = 0.0
+    """Scale the gradients of a step down to this norm (2-norm over all weights) where it is larger; 0 = never."""
+    ema: float = 0.0
+    """Keep an exponential average of the weights with this decay (e.g. 0.999), validate it, and save it as the best
+    checkpoint; 0 = none. The last checkpoint holds both."""
+    compile: bool = False
+    """Compile the network with torch.compile: minutes at the start for faster steps after it. Needs a C++ compiler, on
+    a GPU Triton."""
+    matmul: Literal["highest", "high"] = "highest"
+    """Precision of float32 matrix products on a GPU, as torch.set_float32_matmul_precision has it: high allows TF32."""
     sync_norm: bool = False
     """On many devices batch norm takes its statistics over the batches of all of them; otherwise each takes its own."""
     collective_timeout: float = 1800.0
@@ -114,15 +125,16 @@ class TrainConfig:
             self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or left out")
         for name in ("lr", "eps", "collective_timeout"):
             self._require(name, 0.0 < getattr(self, name) < math.inf, "a positive number")
-        for name in ("weight_decay", "min_lr", "checkpoint_seconds"):
+        for name in ("weight_decay", "min_lr", "checkpoint_seconds", "clip_norm"):
             self._require(name, 0.0 <= getattr(self, name) < math.inf, "at least 0")
-        for name in ("momentum", "rho"):
+        for name in ("momentum", "rho", "ema"):
             self._require(name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
         self._require("plateau_factor", 0.0 < self.plateau_factor < 1.0, "between 0 and 1")
         self._require("widths", len(self.widths) == 5 and min(self.widths) >= 1, "five positive numbers of channels")
         self._choice("optimizer", ("sgd", "adam", "adamw", "adadelta"))
         self._choice("norm", ("none", "batch"))
-        self._choice("precision", ("32-true", "bf16-mixed", "16-mixed"))
+        self._choice("precision", ("auto", "32-true", "bf16-mixed", "16-mixed"))
+        self._choice("matmul", ("highest", "high"))
         self._check_encoder()
         if self.momentum and self.optimizer != "sgd":
             raise ConfigError(f"momentum={self.momentum} is for optimizer='sgd' only, not for {self.optimizer!r}")
