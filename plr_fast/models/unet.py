@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .pyramid import Pyramid
+from .upsample import enlarge
 
 Norm = Literal["none", "batch"]
 
@@ -41,7 +42,8 @@ class ConvStack(nn.Module):
     def apply_conv(self, number: int, features: Tensor) -> Tensor:
         features = cast(Tensor, getattr(self, f"conv{number}")(features))
         if self.norm == "batch":
-            features = cast(Tensor, getattr(self, f"norm{number}")(features))
+            # In place: batch norm does not look at its output again.
+            return F.relu_(cast(Tensor, getattr(self, f"norm{number}")(features)))
         # Not in place: a hook on a convolution must see its output before the activation.
         return F.relu(features)
 
@@ -110,7 +112,7 @@ class Decoder(ConvStack):
         """Feature maps, finest first → image (B, out_channels, height and width of the finest map), not activated."""
         current = features[-1]
         for step, skip in enumerate(reversed(features[:-1])):
-            current = F.interpolate(current, size=skip.shape[-2:], mode="nearest")
+            current = enlarge(current, (skip.shape[-2], skip.shape[-1]))
             current = self.apply_conv(2 * step + 1, torch.cat((skip, current), dim=1))
             current = self.apply_conv(2 * step + 2, current)
         return cast(Tensor, self.output(current))
