@@ -79,7 +79,14 @@ def train(config: TrainConfig, build: Callable[[], tuple[Task, Mapping[str, Any]
             run_folder(config, fabric),
         ):
             task, facts = build()
-            return Engine(fabric, task, config, facts).run()
+            try:
+                return Engine(fabric, task, config, facts).run()
+            except RuntimeError as error:
+                # torch reports a worker's death by a signal (SIGBUS) wherever the main thread is just then.
+                if "DataLoader worker" in str(error):
+                    for dataset in (task.train_data, task.val_data):
+                        require_files(dataset)
+                raise
 
 
 class Engine:
@@ -346,7 +353,6 @@ class Engine:
                 yield self.fabric.to_device(batch)
         except RuntimeError as error:
             # Whoever sent us a signal may have ended the workers; the state is that of the last step.
-            require_files(loader.dataset)
             alone = self.fabric.world_size == 1
             if not alone or self.guard.received is None or "DataLoader worker" not in str(error):
                 raise

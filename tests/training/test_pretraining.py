@@ -302,6 +302,7 @@ def test_a_lost_store_ends_a_resumption_clearly(pretrain_config: Make, tmp_path:
         pretrain(pretrain_config(store=store, epochs=2, resume=True))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # torch's, of a worker that met the cut
 @pytest.mark.parametrize(("workers", "cut"), [(0, True), (1, True), (0, False)])
 def test_a_store_that_is_cut_or_vanishes_ends_the_run_with_its_last_state(
     pretrain_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, cut: bool
@@ -325,7 +326,7 @@ def test_a_store_that_is_cut_or_vanishes_ends_the_run_with_its_last_state(
         with pytest.raises(StoreError, match=r"slices\.npy (was cut|went away).*--resume"):
             pretrain(config)
     kept = load_checkpoint(config.run / "checkpoints/last").state["progress"]["step"]
-    assert kept >= 6
+    assert kept >= 5  # with workers the end may come inside the step of the cut
     (store / "slices.npy").write_bytes(whole)
     pretrain(replace(config, epochs=3, resume=True))
     straight = pretrain_config("straight", store=store)
