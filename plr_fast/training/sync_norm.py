@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from ..errors import ConfigError
+
 
 class SyncNorm(nn.BatchNorm2d):
     """Batch norm over the batches of all ranks: the same as one process gets on all of them, but for rounding.
@@ -45,6 +47,9 @@ def share_norms(module: nn.Module) -> list[SyncNorm]:
     """Turn every ``BatchNorm2d`` of ``module`` into a :class:`SyncNorm` with its own parameters, in place; return them.
 
     The names in the state dict stay.
+
+    Raises:
+        ConfigError: there is a batch norm of another class, which would keep its own statistics.
     """
     found: list[SyncNorm] = []
     for child in module.modules():
@@ -52,6 +57,11 @@ def share_norms(module: nn.Module) -> list[SyncNorm]:
             child.__class__ = SyncNorm
         if isinstance(child, SyncNorm):
             found.append(child)
+        elif isinstance(child, nn.BatchNorm2d):
+            raise ConfigError(
+                f"sync_norm cannot share the statistics of this encoder's own batch norm ({type(child).__name__}); "
+                "leave sync_norm out, or take another encoder"
+            )
     return found
 
 
