@@ -15,6 +15,10 @@ class BackendUnavailableError(PlrFastError, RuntimeError):
     """A backend was asked for by name and cannot run here; the message says why and how to mend it."""
 
 
+class DeviceMemoryError(PlrFastError, MemoryError):
+    """A GPU has no memory left for what an operation needs; the message says on which, and how much was asked for."""
+
+
 class DataError(PlrFastError, ValueError):
     """Input data break a rule: unknown columns, duplicated ids, patients in two splits, empty classes."""
 

@@ -38,6 +38,7 @@ __all__ = [
     "paste",
     "scale_grey",
     "shuffle",
+    "usable",
 ]
 
 
@@ -50,6 +51,15 @@ def describe() -> str:
         return f"{text}; {error}"
     others = [name for name, supported in _native.tiers() if supported and name != tier]
     return f"{text}, instruction set {tier} (also here: {', '.join(others) or 'none'})"
+
+
+def usable() -> bool:
+    """Return whether operations can run: not if PLR_FAST_ISA names an instruction set that this machine lacks."""
+    try:
+        _native.tier()
+    except ValueError:
+        return False
+    return True
 
 
 def noise(out: np.ndarray, samples: Int64Array, spec: NoiseSpec, threads: int) -> None:

@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from ..backends.specs import ImageArray, Int64Array, Uint8Array, Windows
 from . import memory
+from .homes import HOST, Home, home_of, same_home
 
 Array = torch.Tensor | np.ndarray
 Images = TypeVar("Images", torch.Tensor, np.ndarray)
@@ -93,14 +94,20 @@ def sample_ids(samples: object, batch: int) -> Int64Array:
     return ids
 
 
-def require_cpu(device: object, name: str) -> None:
-    """Refuse devices that no backend in this package serves."""
-    try:
-        kind = torch.device(device if device is not None else "cpu").type  # type: ignore[call-overload]
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{name} is not a device: {error}") from None
-    if kind != "cpu":
-        raise ValueError(f"{name} is on {device}, but the operations of this version run on the CPU: pass CPU tensors")
+def ids_at(home: Home, samples: object, batch: int) -> Any:
+    """Return ids as the backend of ``home`` takes them. Those in the home's own memory stay there.
+
+    Raises:
+        TypeError, ValueError: as :func:`sample_ids`.
+    """
+    if home.on_host or not home.holds(samples):
+        return home.samples(sample_ids(samples, batch), batch)
+    ids: Any = samples
+    if home.dtype(ids) not in ("uint8", "int8", "int16", "int32", "int64"):
+        raise TypeError(f"samples must be integers of up to 64 bits with a sign, not {home.dtype(ids)}")
+    if tuple(ids.shape) != (batch,):
+        raise ValueError(f"samples must hold one id for each of the {batch} samples, not shape {tuple(ids.shape)}")
+    return home.samples(home.contiguous(home.cast(ids, "int64")), batch)
 
 
 def require_memory(size: int, what: str) -> None:
@@ -131,102 +138,132 @@ def machine_memory() -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images as the backends want them: (B, H, W), C-contiguous, uint8 or float32, on the CPU."""
+    """Images as the backends want them: (B, H, W), C-contiguous, uint8 or float32, of the kind that ``home`` knows."""
 
     array: ImageArray
     original: Array
+    home: Home = HOST
 
     def new(self) -> Array:
-        """Return fresh memory of the kind (torch or NumPy), shape and dtype that the caller passed."""
+        """Return fresh memory of the kind (torch, NumPy, CuPy), shape and dtype that the caller passed."""
+        if not self.home.on_host:
+            made: Array = self.home.empty(tuple(self.original.shape), self.home.dtype(self.original))
+            return made
         if isinstance(self.original, torch.Tensor):
             return memory.fresh(self.original.shape, self.original.dtype)
         return np.empty(self.original.shape, self.original.dtype)  # NumPy asks for huge pages itself
 
 
+def array_of(home: Home, value: Any, name: str) -> Any:
+    """Return an array as the backend of its home takes it: a NumPy view on the host, else without its gradient."""
+    if home.on_host:
+        return cpu_array(value, name)
+    if not isinstance(value, torch.Tensor):
+        return value
+    _check_dense(value, name)
+    return value.detach()
+
+
 def cpu_array(value: Array, name: str) -> np.ndarray:
-    """Return a tensor or array as a NumPy view."""
+    """Return a tensor or array of the host as a NumPy view."""
     if isinstance(value, torch.Tensor):
         if not value.is_cpu:
-            require_cpu(value.device, name)
-        if value.dtype == torch.bfloat16 or value.is_sparse or value.is_quantized:
-            raise TypeError(f"{name} must be a dense tensor of a dtype that NumPy has, not {value.dtype}")
+            raise ValueError(f"{name} is on {value.device}, but must be on the CPU here: pass {name}.cpu()")
+        _check_dense(value, name)
         return value.detach().numpy()
     if isinstance(value, np.ndarray):
         return value
     raise TypeError(f"{name} must be a torch tensor or a NumPy array, not {type(value).__name__}")
 
 
-def planes(array: np.ndarray, name: str) -> np.ndarray:
+def _check_dense(value: torch.Tensor, name: str) -> None:
+    if value.dtype == torch.bfloat16 or value.is_sparse or value.is_quantized:
+        raise TypeError(f"{name} must be a dense tensor of a dtype that NumPy has, not {value.dtype}")
+
+
+def planes(array: Any, name: str) -> Any:
     """Return (B, H, W) of an array (B, H, W) or (B, 1, H, W)."""
     if array.ndim == 4 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 3:
-        raise ValueError(f"{name} must have shape (B, H, W) or (B, 1, H, W), not {array.shape}")
+        raise ValueError(f"{name} must have shape (B, H, W) or (B, 1, H, W), not {tuple(array.shape)}")
     if array.shape[1] * array.shape[2] >= _MOST_PIXELS:
         raise ValueError(f"{name} must have fewer than 2^31 pixels each, not {array.shape[1]} x {array.shape[2]}")
     if 0 in array.shape[1:]:
-        raise ValueError(f"{name} must have at least one pixel, not shape {array.shape}")
+        raise ValueError(f"{name} must have at least one pixel, not shape {tuple(array.shape)}")
     return array
 
 
-def image_batch(images: Array, name: str = "images", *, check: bool = True) -> Batch:
+def image_batch(images: Array, name: str = "images", *, check: bool | None = True) -> Batch:
     """Return checked images; non-contiguous ones are copied once.
 
     Raises:
         TypeError: not a tensor or array, or neither uint8 nor float32.
-        ValueError: wrong rank or device; with ``check``, float images that hold NaN or leave [0, 1].
+        ValueError: wrong rank or device; with ``check`` (None: on the host), float images that hold NaN or leave [0, 1].
+        BackendUnavailableError: nothing here can run on their device.
     """
-    array = planes(cpu_array(images, name), name)
-    if array.dtype not in (np.uint8, np.float32):
-        raise TypeError(f"{name} must be uint8 or float32, not {array.dtype}: convert them first")
-    array = np.ascontiguousarray(array)
-    if check and array.dtype == np.float32 and array.size:
+    home = home_of(images, name)
+    array = planes(array_of(home, images, name), name)
+    dtype = home.dtype(array)
+    if dtype not in ("uint8", "float32"):
+        raise TypeError(f"{name} must be uint8 or float32, not {dtype}: convert them first")
+    array = home.contiguous(array)
+    if (home.on_host if check is None else check) and dtype == "float32" and math.prod(array.shape):
         low, high = float(array.min()), float(array.max())  # both pass NaN on
         if math.isnan(low):
-            bad = np.isnan(array).any(axis=(1, 2)).nonzero()[0]
+            bad = np.isnan(home.download(array)).any(axis=(1, 2)).nonzero()[0]
             raise ValueError(f"{name} contain NaN (in image {', '.join(map(str, bad[:5]))}): clean them first")
         if low < 0 or high > 1:
             raise ValueError(
                 f"{name} range from {low:g} to {high:g}, but float32 images must lie in [0, 1]: scale them first "
                 "(or pass check=False if this is meant)"
             )
-    return Batch(array, images)
+    return Batch(array, images, home)
 
 
-def mask_batch(masks: Array, shape: tuple[int, ...], name: str = "masks") -> Uint8Array:
-    """Return masks as uint8 (B, H, W), non-zero = inside.
+def mask_batch(masks: Array, shape: tuple[int, ...], name: str = "masks", *, home: Home = HOST) -> Uint8Array:
+    """Return masks as uint8 (on devices also bool) (B, H, W), non-zero = inside.
 
     Raises:
         TypeError: neither bool nor uint8.
-        ValueError: another shape than the images.
+        ValueError: another shape or device than the images.
     """
-    array = planes(cpu_array(masks, name), name)
-    if array.dtype not in (np.bool_, np.uint8):
-        raise TypeError(f"{name} must be bool or uint8, not {array.dtype}")
-    if array.shape != shape:
-        raise ValueError(f"{name} must have the shape of the images, {shape}, not {array.shape}")
-    return np.ascontiguousarray(array).view(np.uint8)
+    same_home(home, masks, name)
+    array = planes(array_of(home, masks, name), name)
+    if home.dtype(array) not in ("bool", "uint8"):
+        raise TypeError(f"{name} must be bool or uint8, not {home.dtype(array)}")
+    if tuple(array.shape) != shape:
+        raise ValueError(f"{name} must have the shape of the images, {shape}, not {tuple(array.shape)}")
+    array = home.contiguous(array)
+    return array.view(np.uint8) if home.on_host else array
 
 
 def output_for(batch: Batch, out: Array | None) -> tuple[ImageArray, Array]:
     """Return the array (B, H, W) to write to and what the caller gets: ``out`` checked, or new memory for both."""
+    home = batch.home
     if out is None:
         result = batch.new()
-        return planes(cpu_array(result, "out"), "out"), result
+        return planes(array_of(home, result, "out"), "out"), result
+    same_home(home, out, "out")
     written(out)
-    array = planes(cpu_array(out, "out"), "out")
-    if array.shape != batch.array.shape or array.dtype != batch.array.dtype:
+    array = planes(array_of(home, out, "out"), "out")
+    wanted, given = ((tuple(a.shape), home.dtype(a)) for a in (batch.array, array))
+    if given != wanted:
         raise ValueError(
-            f"out must have shape {batch.array.shape} and dtype {batch.array.dtype} like the images, "
-            f"not {array.shape} and {array.dtype}"
+            f"out must have shape {wanted[0]} and dtype {wanted[1]} like the images, not {given[0]} and {given[1]}"
         )
-    if not array.flags.c_contiguous:
+    if not home.is_contiguous(array):
         raise ValueError("out must be contiguous")
-    if not array.flags.writeable:
+    if not writeable(array):
         raise ValueError("out must be writeable")
-    if np.shares_memory(array, batch.array) and array.ctypes.data != batch.array.ctypes.data:
+    if home.overlap(array, batch.array) and not home.same_memory(array, batch.array):
         raise ValueError("out overlaps the images in part: pass the images themselves or another buffer")
     return array, out
+
+
+def writeable(array: Any) -> bool:
+    """Tell whether an array may be written to; only NumPy knows arrays that may not."""
+    return bool(array.flags.writeable) if isinstance(array, np.ndarray) else True
 
 
 def written(out: object) -> None:

@@ -8,18 +8,19 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from .._version import __version__
-from ..backends import active_backend, get_num_threads
+from ..backends import get_num_threads
 from ..backends.specs import MAX_OCTAVES, PatchBank, Shape, Uint8Array
 from ..errors import DataError
 from ..files import atomic_path
 from .arguments import integer, number, pair, require_memory, seed_value
 from .bank_search import search
 from .bank_settings import BankSettings, varied
+from .homes import HOST, Home, home_on
 from .noise import cell_count
 
 FORMAT_VERSION = 2  # 1: one noise setting for all images
@@ -31,13 +32,55 @@ class LesionBank(Sequence[Uint8Array]):
     """A sequence of patches, each a uint8 array (height, width); packed in one buffer.
 
     Make one with :meth:`generate` (the paper's 5,000 patches in well under a second per core) or read one with
-    :meth:`load`.
+    :meth:`load`. To paste into images on a GPU, take :meth:`to` the GPU once: patches then lie there as well.
+
+    Attributes:
+        packed: the patches in the host's memory.
+        settings: what they were made from.
     """
 
     def __init__(self, packed: PatchBank, settings: BankSettings) -> None:
         self.packed = packed
         self.settings = settings
         self._covers: dict[tuple[Shape, int], Uint8Array] = {}
+        self._home: Home = HOST
+        self._placed = packed  # in the home's memory
+
+    @property
+    def device(self) -> str:
+        """Where images must be that patches are pasted into: "cpu", "cuda:0", ..."""
+        return self._home.device
+
+    def to(self, device: object) -> LesionBank:
+        """Return the bank for images on a device, or itself if it is that already. The patches stay on the host, too.
+
+        Raises:
+            ValueError, BackendUnavailableError: no such device here, or none that operations run on.
+        """
+        return self._at(home_on(device))
+
+    def _at(self, home: Home) -> LesionBank:
+        if home.device == self.device:
+            return self
+        bank = LesionBank(self.packed, self.settings)
+        bank._home = home
+        parts = (self.packed.pixels, self.packed.offsets, self.packed.heights, self.packed.widths)
+        bank._placed = PatchBank(*map(home.upload, parts))
+        home.wait()  # from here on the patches may be used on any stream
+        return bank
+
+    def placed(self, home: Home) -> PatchBank:
+        """Return the patches in the memory of images.
+
+        Raises:
+            ValueError: they are not there; the message names both places.
+        """
+        if home.device == self.device:
+            return self._placed
+        raise ValueError(f"bank is on {self.device}, but images on {home.device}: call bank.to('{home.device}') once")
+
+    def __reduce__(self) -> Any:
+        return _unpickled, (self.packed, self.settings, self.device)
 
     @classmethod
     def generate(
@@ -136,11 +179,21 @@ class LesionBank(Sequence[Uint8Array]):
         0 is nothing, 255 all of it; "rectangle" covers everything. The formula is in ``csrc/core/lesions.h``. The
         last few tables are kept.
         """
+        return self._home.download(self.placed_cover(self._home, shape, feather))
+
+    def placed_cover(self, home: Home, shape: Shape, feather: int = 0) -> Any:
+        """Return what :meth:`cover` does, in the memory of images."""
+        packed = self.placed(home)
         key = (shape, 0 if shape == "cloud" else feather)
         if key not in self._covers:
-            table = np.full_like(self.packed.pixels, 255)
-            if shape != "rectangle":
-                active_backend().cover_patches(self.packed, shape, feather, table, get_num_threads())
+            if shape == "rectangle":
+                table = home.upload(np.full_like(self.packed.pixels, 255))
+            else:
+                table = home.empty(self.packed.pixels.shape, "uint8")
+                home.backend().cover_patches(packed, shape, feather, table, get_num_threads())
+            if home.recording():
+                return table  # which holds something when the graph runs, and must not be kept for other calls
+            home.wait()
             self._covers = dict([*self._covers.items(), (key, table)][-_COVERS_KEPT:])
             return table
         return self._covers[key]
@@ -196,6 +249,10 @@ class LesionBank(Sequence[Uint8Array]):
         sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
         with atomic_path(Path(path)) as temporary:
             Image.fromarray(sheet).save(temporary, format="PNG")
+
+
+def _unpickled(packed: PatchBank, settings: BankSettings, device: str) -> LesionBank:
+    return LesionBank(packed, settings).to(device)
 
 
 def is_sound(packed: PatchBank) -> bool:

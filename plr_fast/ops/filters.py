@@ -10,17 +10,17 @@ from typing import cast
 import numpy as np
 import torch
 
-from ..backends import active_backend, get_num_threads
+from ..backends import get_num_threads
 from ..backends.specs import BlurSpec, Float32Array, Int32Array, ShuffleSpec
 from . import tracing
 from .arguments import (
     LARGEST_SIDE,
     Images,
+    ids_at,
     image_batch,
     integer,
     number,
     output_for,
-    sample_ids,
     seed_value,
     window_ranges,
 )
@@ -47,7 +47,7 @@ def gaussian_blur(
     seed: int = 0,
     samples: Iterable[int] | torch.Tensor | None = None,
     out: Images | None = None,
-    check: bool = True,
+    check: bool | None = None,
 ) -> Images:
     """Blur each image with a Gaussian kernel, as PLR-G does (paper III.B: 5 x 5, sigma 0).
 
@@ -55,7 +55,7 @@ def gaussian_blur(
     rounded to 1/256, so the result can differ from the exact one by a grey level.
 
     Args:
-        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch or NumPy, on the CPU.
+        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch, NumPy or CuPy, on the CPU or a CUDA device.
         size: side of the kernel, odd, 1..63.
         sigma: standard deviation in pixels. 0 (the paper's) means what it means to OpenCV: a fixed kernel up to size 9,
             binomial (1, 4, 6, 4, 1) / 16 for 5; beyond, sigma = 0.3 * ((size - 1) / 2 - 1) + 0.8. That formula would
@@ -65,7 +65,8 @@ def gaussian_blur(
         seed: 0..2^64-1; matters with ``windows`` only.
         samples: ids of the samples, one per image; default 0..B-1.
         out: where to write, like ``images``; may be ``images`` itself.
-        check: look for NaN and values outside [0, 1] in float images first.
+        check: look for NaN and values outside [0, 1] in float images first; default on the CPU only, because a GPU would
+            have to be waited for.
 
     Returns:
         The blurred images, same kind, shape and dtype as ``images`` (``out`` itself if given).
@@ -89,7 +90,7 @@ def blur(
     seed: object,
     samples: object,
     out: Images | None,
-    check: bool,
+    check: bool | None,
 ) -> Images:
     """Check the arguments of :func:`gaussian_blur`, and do its work."""
     batch = image_batch(images, check=check)
@@ -101,9 +102,9 @@ def blur(
     weights, weights_q8 = gaussian_kernel(size, float(sigma))
     height, width = batch.array.shape[1:]
     spec = BlurSpec(seed_value(seed), weights, weights_q8, window_ranges(windows, window, (height, width)))
-    ids = sample_ids(samples, len(batch.array))
+    ids = ids_at(batch.home, samples, len(batch.array))
     target, result = output_for(batch, out)
-    active_backend().blur(batch.array, target, ids, spec, get_num_threads())
+    batch.home.backend().blur(batch.array, target, ids, spec, get_num_threads())
     return cast(Images, result)
 
 
@@ -134,12 +135,12 @@ def local_shuffle(
     seed: int = 0,
     samples: Iterable[int] | torch.Tensor | None = None,
     out: Images | None = None,
-    check: bool = True,
+    check: bool | None = None,
 ) -> Images:
     """Shuffle the pixels inside each block of a grid, as PLR-L does (paper III.B: 100 blocks), or inside windows.
 
     Args:
-        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch or NumPy, on the CPU.
+        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch, NumPy or CuPy, on the CPU or a CUDA device.
         grid: blocks along each side, or (rows, columns); sides that do not divide give blocks that differ by a pixel.
         windows: instead of the grid, shuffle inside this many random windows, each filled from the original image
             (Models Genesis' way; the paper speaks of 1000).
@@ -147,7 +148,8 @@ def local_shuffle(
         seed: 0..2^64-1.
         samples: ids of the samples, one per image; default 0..B-1.
         out: where to write, like ``images``; may be ``images`` itself.
-        check: look for NaN and values outside [0, 1] in float images first.
+        check: look for NaN and values outside [0, 1] in float images first; default on the CPU only, because a GPU would
+            have to be waited for.
 
     Returns:
         The shuffled images, same kind, shape and dtype as ``images`` (``out`` itself if given).
@@ -170,7 +172,7 @@ def shuffle(
     seed: object,
     samples: object,
     out: Images | None,
-    check: bool,
+    check: bool | None,
 ) -> Images:
     """Check the arguments of :func:`local_shuffle`, and do its work."""
     batch = image_batch(images, check=check)
@@ -184,7 +186,7 @@ def shuffle(
     if rows * columns >= 2**24:
         raise ValueError(f"grid must have fewer than 2^24 blocks, not {rows} x {columns}")
     spec = ShuffleSpec(seed_value(seed), (rows, columns), window_ranges(windows, window, (height, width)))
-    ids = sample_ids(samples, len(batch.array))
+    ids = ids_at(batch.home, samples, len(batch.array))
     target, result = output_for(batch, out)
-    active_backend().shuffle(batch.array, target, ids, spec, get_num_threads())
+    batch.home.backend().shuffle(batch.array, target, ids, spec, get_num_threads())
     return cast(Images, result)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import FRESH_ROUNDS, FreshSpec, FreshTable, Int64Array, NoiseSpec, PatchBank, Uint8Array
+from ..backends.specs import FRESH_ROUNDS, FreshSpec, FreshTable, NoiseSpec, PatchBank, Uint8Array
 from ..errors import DataError
-from .arguments import integer, pair, require_memory, sample_ids, seed_value
+from .arguments import ids_at, integer, pair, require_memory, seed_value
 from .bank import LARGEST_PATCH
+from .homes import HOST, Home, home_on
 from .noise import cell_count, octave_settings, perlin_noise
 
 _TRIALS = 1024  # patches made beforehand, to see whether and how patches of these settings are found
@@ -59,9 +62,11 @@ class FreshLesions:
         patch: smallest and largest side in pixels (the paper's 15 +- 10).
         cells, octaves, persistence, lacunarity: see :func:`plr_fast.perlin_noise`.
         seed: 0..2^64-1, of the noise images.
+        device: where images will be that patches are pasted into, see :meth:`to`.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of range.
+        BackendUnavailableError: no such device here, or none that operations run on.
         DataError: bright patches are so rare that 4,096 candidates do not always hold one; the message tells how grey
             they were.
     """
@@ -78,7 +83,9 @@ class FreshLesions:
         persistence: float = 0.5,
         lacunarity: float = 2,
         seed: int = 0,
+        device: object = None,
     ) -> None:
+        home = home_on(device)
         low, high = pair(patch, "patch", 1, LARGEST_PATCH)
         self.settings = FreshSettings(
             images=integer(images, "images", 1, 2**24),
@@ -98,6 +105,33 @@ class FreshLesions:
         self._table = FreshTable.empty(self.settings.images, self.settings.octaves)
         active_backend().fresh_table(self._table, self.settings.noise(), self.settings.size, get_num_threads())
         self._centre = _darkest_centre(self.settings, self._table)
+        self._home: Home = HOST
+        self._placed = self._table  # in the home's memory
+        self._move(home)
+
+    @property
+    def device(self) -> str:
+        """Where images must be that patches are pasted into: "cpu", "cuda:0", ..."""
+        return self._home.device
+
+    def to(self, device: object) -> FreshLesions:
+        """Return these lesions for images on a device, or themselves if they are that already.
+
+        Raises:
+            ValueError, BackendUnavailableError: no such device here, or none that operations run on.
+        """
+        home = home_on(device)
+        if home.device == self.device:
+            return self
+        moved = copy(self)
+        moved._move(home)
+        return moved
+
+    def _move(self, home: Home) -> None:
+        table = self._table
+        parts = (table.low, table.scale, table.permutation, table.offsets)
+        self._home, self._placed = home, FreshTable(*map(home.upload, parts))
+        home.wait()  # from here on the table may be used on any stream
 
     def patches(
         self, samples: Sequence[int] | torch.Tensor | np.ndarray, count: int | tuple[int, int], *, seed: int = 0
@@ -120,14 +154,34 @@ class FreshLesions:
         """
         if not isinstance(samples, (Sequence, torch.Tensor, np.ndarray)):
             raise TypeError(f"samples must be a sequence of integers, not {type(samples).__name__}")
-        ids = sample_ids(samples, len(samples))
-        return _make(self.settings, self._table, self._centre, ids, pair(count, "count", 0, _MOST_PATCHES), seed)
+        ids, counts = ids_at(self._home, samples, len(samples)), pair(count, "count", 0, _MOST_PATCHES)
+        return self.make(self._home, ids, len(samples), counts, seed_value(seed))
+
+    def make(self, home: Home, ids: Any, batch: int, count: tuple[int, int], seed: int) -> PatchBank:
+        """Make patches in the memory of images, from ids as its backend takes them.
+
+        Raises:
+            ValueError: the lesions are for images elsewhere; the message names both places.
+        """
+        if home.device != self.device:
+            raise ValueError(f"bank is on {self.device}, but images on {home.device}: call bank.to('{home.device}') once")
+        return _make(home, self.settings, self._placed, self._centre, ids, batch, count, seed)
 
     def draw(self, count: int, *, sample: int = 0, seed: int = 0) -> list[Uint8Array]:
         """Return the first ``count`` patches of one sample, uint8 arrays (height, width), to look at."""
-        packed = self.patches([sample], count, seed=seed)
+        ids = ids_at(HOST, [sample], 1)
+        most = pair(count, "count", 0, _MOST_PATCHES)
+        packed = _make(HOST, self.settings, self._table, self._centre, ids, 1, most, seed_value(seed))
         boxes = zip(packed.offsets, packed.heights, packed.widths, strict=True)
         return [packed.pixels[i : i + h * w].reshape(h, w).copy() for i, h, w in boxes if h > 0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The home and what lies there stay in their process.
+        return {"settings": self.settings, "_table": self._table, "_centre": self._centre, "device": self.device}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.settings, self._table, self._centre = state["settings"], state["_table"], state["_centre"]
+        self._move(home_on(state["device"]))
 
     def __eq__(self, other: object) -> bool:
         return self.settings == other.settings if isinstance(other, FreshLesions) else NotImplemented
@@ -140,18 +194,25 @@ class FreshLesions:
 
 
 def _make(
-    settings: FreshSettings, table: FreshTable, centre: int, ids: Int64Array, count: tuple[int, int], seed: int
+    home: Home,
+    settings: FreshSettings,
+    table: FreshTable,
+    centre: int,
+    ids: Any,
+    batch: int,
+    count: tuple[int, int],
+    seed: int,
 ) -> PatchBank:
-    side, slots = settings.patch[1], len(ids) * count[1]
-    require_memory(slots * (side * side + 16), f"{count[1]} fresh patches for each of {len(ids)} samples")
+    side, slots = settings.patch[1], batch * count[1]
+    require_memory(slots * (side * side + 16), f"{count[1]} fresh patches for each of {batch} samples")
     packed = PatchBank(
-        np.empty(slots * side * side, np.uint8),
-        np.arange(slots, dtype=np.int64) * (side * side),
-        np.empty(slots, np.int32),
-        np.empty(slots, np.int32),
+        home.empty((slots * side * side,), "uint8"),
+        home.numbers(slots, side * side),
+        home.empty((slots,), "int32"),
+        home.empty((slots,), "int32"),
     )
     spec = FreshSpec(settings.noise(), settings.size, settings.patch, settings.threshold, centre)
-    active_backend().fresh(ids, table, spec, seed_value(seed), count, packed, get_num_threads())
+    home.backend().fresh(ids, table, spec, seed, count, packed, get_num_threads())
     return packed
 
 
@@ -162,7 +223,7 @@ def _darkest_centre(settings: FreshSettings, table: FreshTable) -> int:
     for first in range(0, _TRIALS if small else _AT_ONCE, _AT_ONCE):
         # Samples that no data set has: trials are no patches of anybody.
         ids = -1 - np.arange(first, first + _AT_ONCE, dtype=np.int64)
-        trials = _make(settings, table, -1, ids, (1, 1), settings.seed)
+        trials = _make(HOST, settings, table, -1, ids, _AT_ONCE, (1, 1), settings.seed)
         found = int((trials.heights > 0).sum())
         if found < _AT_ONCE:
             _give_up(settings, found)

@@ -16,6 +16,7 @@ import torch
 from ..backends.specs import PatchBank
 from .bank import LesionBank, is_sound
 from .filters import blur, shuffle
+from .homes import home_of, same_home
 from .noise import noise
 from .paste import paste
 
@@ -51,22 +52,29 @@ class _TensorBank(LesionBank):
     """A bank as an operator gets it: its patches, without the settings behind them."""
 
     def __init__(self, *packed: torch.Tensor) -> None:
-        self.packed = PatchBank(*(part.numpy() for part in packed))
         self._covers = {}
-        if not is_sound(self.packed):
-            raise ValueError("pixels, offsets, heights and widths do not make a lesion bank")
-
-
-def _noise(shape: Sequence[int], **settings: Any) -> Any:
-    return noise(shape, device=None, **settings)
+        self._home = home_of(packed[0], "pixels")
+        if self._home.on_host:
+            self.packed = self._placed = PatchBank(*(part.numpy() for part in packed))
+            if not is_sound(self.packed):
+                raise ValueError("pixels, offsets, heights and widths do not make a lesion bank")
+            return
+        # On a device only what can be seen without waiting is looked at: they come from a LesionBank that is there.
+        for part, dtype in zip(packed, ("uint8", "int64", "int32", "int32"), strict=True):
+            same_home(self._home, part, "a part of the bank", "its pixels")
+            if self._home.dtype(part) != dtype or not part.is_contiguous() or part.ndim != 1:
+                raise ValueError("pixels, offsets, heights and widths do not make a lesion bank")
+        self._placed = PatchBank(*packed)
 
 
 def _paste(images: torch.Tensor, masks: torch.Tensor, *bank: torch.Tensor, **settings: Any) -> Any:
     return paste(images, masks, _TensorBank(*bank), return_info=False, lesion_mask=False, **settings)
 
 
-def _new(shape: Sequence[int], *, dtype: torch.dtype, **_settings: Any) -> torch.Tensor:
-    return torch.empty(shape, dtype=dtype, device="cpu")
+def _new(
+    shape: Sequence[int], *, dtype: torch.dtype, device: torch.device | None = None, **_settings: Any
+) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype, device=device or "cpu")
 
 
 def _like_images(images: torch.Tensor, *_tensors: torch.Tensor, **_settings: Any) -> torch.Tensor:
@@ -76,26 +84,26 @@ def _like_images(images: torch.Tensor, *_tensors: torch.Tensor, **_settings: Any
 _define(
     "perlin_noise",
     f"SymInt[] shape, *, float[] cells, int octaves, float persistence, float lacunarity, {_SAMPLES}, bool tileable, "
-    "ScalarType dtype, str grey",
-    _noise,
+    "ScalarType dtype, str grey, Device? device=None",
+    noise,
     _new,
 )
 _define(
     "paste_lesions",
     "Tensor images, Tensor masks, Tensor pixels, Tensor offsets, Tensor heights, Tensor widths, *, int[] count, "
-    f"str blend, float[] alpha, int feather, str shape, str inside, {_SAMPLES}, bool check",
+    f"str blend, float[] alpha, int feather, str shape, str inside, {_SAMPLES}, bool? check",
     _paste,
     _like_images,
 )
 _define(
     "gaussian_blur",
-    f"Tensor images, *, int size, float sigma, {_WINDOWS}, {_SAMPLES}, bool check",
+    f"Tensor images, *, int size, float sigma, {_WINDOWS}, {_SAMPLES}, bool? check",
     blur,
     _like_images,
 )
 _define(
     "local_shuffle",
-    f"Tensor images, *, int[] grid, {_WINDOWS}, {_SAMPLES}, bool check",
+    f"Tensor images, *, int[] grid, {_WINDOWS}, {_SAMPLES}, bool? check",
     shuffle,
     _like_images,
 )

@@ -5,25 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypedDict, TypeVar, cast, overload
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, cast, overload
 
 import numpy as np
 import torch
 
-from ..backends import active_backend, get_num_threads
+from ..backends import get_num_threads
 from ..backends.specs import MAX_OCTAVES, NoiseFormat, NoiseSpec
 from . import memory, tracing
 from .arguments import (
     LARGEST_SIDE,
     choice,
+    ids_at,
     integer,
     number,
-    require_cpu,
     require_memory,
-    sample_ids,
     seed_value,
+    writeable,
     written,
 )
+from .homes import HOST, Home, home_of, home_on
 
 DTypeName = Literal["float32", "float16", "bfloat16", "uint8"]
 Out = TypeVar("Out", torch.Tensor, np.ndarray)
@@ -102,8 +103,8 @@ def perlin_noise(
         dtype: "float32", "float16", "bfloat16" (both rounded from float32) or "uint8", or the torch dtype.
         grey: for uint8, "fixed" maps -1..1 to 0..255; "minmax" maps each sample's own extremes to 0..255, as the
             paper's rule "mean grey above 180" presumes (a flat sample becomes 0).
-        device: "cpu" or None.
-        out: tensor or array to write to, of that shape and dtype, any strides. Fastest: the page faults of fresh memory
+        device: of the result: "cpu" (the same as None), "cuda", "cuda:1", ...; with ``out``, that of ``out``.
+        out: tensor or array (torch, NumPy, CuPy) to write to, of that shape and dtype, any strides. Fastest: the page faults of fresh memory
             take about half the time of filling it where the system grants huge pages, twice that time where not (see
             docs/design.md).
 
@@ -113,7 +114,8 @@ def perlin_noise(
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range, or ``out`` of another shape, dtype or device.
-        MemoryError: the result would not fit into this machine's memory.
+        MemoryError: the result would not fit into this machine's memory, or the GPU's.
+        BackendUnavailableError: there is no such GPU here, or nothing that can run on it; the message says why.
     """
     run = tracing.perlin_noise if torch.compiler.is_compiling() else noise
     return run(
@@ -138,23 +140,47 @@ def noise(
     out: torch.Tensor | np.ndarray | None,
 ) -> torch.Tensor | np.ndarray:
     """Check the arguments of :func:`perlin_noise`, and do its work."""
-    plan = noise_plan(shape, cells, octaves, persistence, lacunarity, tileable, dtype, grey, device)
+    plan = noise_plan(shape, cells, octaves, persistence, lacunarity, tileable, dtype, grey)
     spec = plan.seeded(seed_value(seed))
+    home = home_on(device) if out is None else _home_of_out(out, device)
     if out is not None:
-        _check_out(out, plan)
+        _check_out(home, out, plan)
         written(out)
+    if not home.on_host:
+        return _device_noise(home, plan, spec, samples, out)
     threads = get_num_threads()
     require_memory(plan.memory(threads, fresh=out is None), plan.title)
-    ids = sample_ids(samples, plan.sizes[0])
+    ids = ids_at(HOST, samples, plan.sizes[0])
     result = memory.fresh(plan.sizes, plan.dtype) if out is None else out
     view = _numpy_view(result)
     # Backends write whole rows; other layouts get a contiguous copy of their own.
-    direct = view.strides[-1] == view.itemsize or view.shape[-1] == 1
+    direct = home.has_rows(view)
     rows = view if direct else np.empty(view.shape, view.dtype)
-    active_backend().noise(rows, ids, spec, threads)
+    HOST.backend().noise(rows, ids, spec, threads)
     if not direct:
         view[...] = rows
     return result
+
+
+def _device_noise(home: Home, plan: _Plan, spec: NoiseSpec, samples: object, out: Any) -> Any:
+    """Do the work of :func:`noise` in a device's memory."""
+    ids = ids_at(home, samples, plan.sizes[0])
+    result = home.empty(plan.sizes, _name(plan.dtype)) if out is None else out
+    view = result.detach() if isinstance(result, torch.Tensor) else result
+    # Launches write whole rows; other layouts get a copy.
+    direct = home.has_rows(view)
+    rows = view if direct else home.empty(plan.sizes, _name(plan.dtype))
+    home.backend().noise(rows, ids, spec, 0)
+    if not direct:
+        view[...] = rows
+    return result
+
+
+def _home_of_out(out: object, device: object) -> Home:
+    home = home_of(out, "out")
+    if device is not None and home_on(device).device != home.device:
+        raise ValueError(f"out is on {home.device}, but device is {device}: leave device out, or move out there")
+    return home
 
 
 class _Plan(NamedTuple):
@@ -200,10 +226,8 @@ def _known_plan(
     tileable: object,
     dtype: object,
     grey: object,
-    device: object,
     *shape: object,
 ) -> _Plan:
-    require_cpu(device, "device")
     sizes = _sizes(shape)
     axes = _cells(cells, len(sizes) - 1)
     sums = octave_settings(octaves, persistence, lacunarity)
@@ -289,22 +313,18 @@ def _check_frequencies(spec: NoiseSpec, dims: int) -> None:
             frequency *= spec.lacunarity
 
 
-def _check_out(out: object, plan: _Plan) -> None:
+def _check_out(home: Home, out: Any, plan: _Plan) -> None:
+    if not writeable(out):
+        raise ValueError("out must be writeable")
     if isinstance(out, torch.Tensor):
-        if not out.is_cpu:
-            require_cpu(out.device, "out")
         same_dtype, contiguous = out.dtype == plan.dtype, out.is_contiguous()
-    elif isinstance(out, np.ndarray):
-        if not out.flags.writeable:
-            raise ValueError("out must be writeable")
-        same_dtype, contiguous = out.dtype == _name(plan.dtype), out.flags.c_contiguous
     else:
-        raise TypeError(f"out must be a torch tensor or a NumPy array, not {type(out).__name__}")
+        same_dtype, contiguous = out.dtype == _name(plan.dtype), home.is_contiguous(out)
     if not same_dtype:
         raise ValueError(
             f"out has dtype {_name(out.dtype)}, but the noise is to be {_name(plan.dtype)}: {_dtype_advice(out.dtype)}"
         )
-    if out.shape != plan.sizes:
+    if tuple(out.shape) != plan.sizes:
         raise ValueError(f"out must have shape {plan.sizes}, not {tuple(out.shape)}")
     if not contiguous and _repeats(out):
         raise ValueError(
@@ -313,7 +333,7 @@ def _check_out(out: object, plan: _Plan) -> None:
         )
 
 
-def _repeats(out: torch.Tensor | np.ndarray) -> bool:
+def _repeats(out: Any) -> bool:
     strides, step = (out.stride(), 1) if isinstance(out, torch.Tensor) else (out.strides, out.itemsize)
     # From the densest axis on, each step must lead beyond all that the axes before it reach.
     reach = 0

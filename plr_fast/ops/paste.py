@@ -5,16 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, cast, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 import torch
 
-from ..backends import active_backend, get_num_threads
+from ..backends import get_num_threads
 from ..backends.specs import (
     Blend,
     Float32Array,
-    Int64Array,
     PasteRecord,
     PasteSpec,
     PatchBank,
@@ -27,8 +26,9 @@ from .arguments import (
     Array,
     Batch,
     Images,
+    array_of,
     choice,
-    cpu_array,
+    ids_at,
     image_batch,
     integer,
     mask_batch,
@@ -37,11 +37,12 @@ from .arguments import (
     pair,
     planes,
     require_memory,
-    sample_ids,
     seed_value,
+    writeable,
 )
 from .bank import LesionBank
 from .fresh import FreshLesions
+from .homes import Home, same_home
 from .masks import MaskIndex, pack
 
 Inside = Literal["centre", "patch"]
@@ -51,6 +52,7 @@ Inside = Literal["centre", "patch"]
 class PasteInfo:
     """What :func:`paste_lesions` did, for each image. M is the upper end of ``count``; places not used hold 0.
 
+    NumPy arrays; for images on a CUDA device arrays there, of the images' library, so that nobody has to wait for them.
     A patch's box is the part of it that lies in the image; pixels of it outside the lung, or outside its shape, are
     not changed. ``boxes[i, : counts[i]]`` are those of image i, in the order of pasting: later ones lie over earlier.
     """
@@ -65,7 +67,12 @@ class PasteInfo:
 
     def corners(self, image: int) -> Float32Array:
         """Return the boxes of one image as left, top, right, bottom (exclusive), float32 (n, 4)."""
-        top, left, height, width = self.boxes[image, : self.counts[image]].T
+        found, count = self.boxes[image], int(self.counts[image])
+        if isinstance(found, torch.Tensor):
+            found = found.cpu().numpy()
+        elif not isinstance(found, np.ndarray):
+            found = found.get()  # CuPy's
+        top, left, height, width = found[:count].T
         return np.stack([left, top, left + width, top + height], axis=1).astype(np.float32)
 
 
@@ -84,7 +91,7 @@ def paste_lesions(
     seed: int = ...,
     samples: Iterable[int] | torch.Tensor | None = ...,
     out: Images | None = ...,
-    check: bool = ...,
+    check: bool | None = ...,
     return_info: Literal[False] = ...,
     lesion_mask: bool | torch.Tensor | np.ndarray = ...,
 ) -> Images: ...
@@ -105,7 +112,7 @@ def paste_lesions(
     seed: int = ...,
     samples: Iterable[int] | torch.Tensor | None = ...,
     out: Images | None = ...,
-    check: bool = ...,
+    check: bool | None = ...,
     return_info: Literal[True],
     lesion_mask: bool | torch.Tensor | np.ndarray = ...,
 ) -> tuple[Images, PasteInfo]: ...
@@ -125,7 +132,7 @@ def paste_lesions(
     seed: int = 0,
     samples: Iterable[int] | torch.Tensor | None = None,
     out: Images | None = None,
-    check: bool = True,
+    check: bool | None = None,
     return_info: bool = False,
     lesion_mask: bool | torch.Tensor | np.ndarray = False,
 ) -> Images | tuple[Images, PasteInfo]:
@@ -135,10 +142,11 @@ def paste_lesions(
     depends on ``seed``, its sample id and its mask alone.
 
     Args:
-        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch or NumPy, on the CPU.
+        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch, NumPy or CuPy, on the CPU or a CUDA device.
         masks: bool or uint8 (non-zero = lung), the same shape up to the channel axis; or what
             :func:`plr_fast.index_masks` made of them, which saves a pass over them in every call.
-        bank: the patches; or :class:`plr_fast.FreshLesions`, which make new ones for each sample.
+        bank: the patches; or :class:`plr_fast.FreshLesions`, which make new ones for each sample. On the images'
+            device: ``bank.to(device)``.
         count: patches per image, or a range (low, high) with both ends included, drawn for each image.
         blend: "replace" (the paper's), "max" (the brighter of the two), "alpha" (mixed by ``alpha``) or "add" (patch
             times ``alpha`` added, held at white).
@@ -153,7 +161,8 @@ def paste_lesions(
         seed: 0..2^64-1.
         samples: ids of the samples, one per image; default 0..B-1.
         out: where to write, like ``images``; may be ``images`` itself. Large batches are written past the caches.
-        check: look for NaN and values outside [0, 1] in float images first (one pass over them).
+        check: look for NaN and values outside [0, 1] in float images first (one pass over them); default on the CPU
+            only, because a GPU would have to be waited for.
         return_info: return a :class:`PasteInfo` as well: counts, boxes, bank indices, opacities.
         lesion_mask: True: also mark the pixels that patches wrote to, in the :class:`PasteInfo`. They are those inside
             lung and patch, even where the value came out as it was before. An array, bool or uint8 like ``images``, is
@@ -167,7 +176,8 @@ def paste_lesions(
         MemoryError: the boxes of so many patches would not fit into this machine's memory.
 
     Warns:
-        EmptyMaskWarning: some masks are empty; those images are unchanged (not with ``return_info``, which tells).
+        EmptyMaskWarning: some masks are empty; those images are unchanged (not with ``return_info``, which tells, and
+            not for images on a GPU, which would have to be waited for).
     """
     run = tracing.paste_lesions if torch.compiler.is_compiling() else paste
     return run(
@@ -190,7 +200,7 @@ def paste(
     seed: object,
     samples: object,
     out: Images | None,
-    check: bool,
+    check: bool | None,
     return_info: bool,
     lesion_mask: bool | torch.Tensor | np.ndarray,
 ) -> Images | tuple[Images, PasteInfo]:
@@ -212,15 +222,18 @@ def paste(
         own=isinstance(bank, FreshLesions),
     )
     form = cast(Shape, choice(shape, "shape", ("rectangle", "ellipse", "cloud")))
-    ids = sample_ids(samples, len(batch.array))
+    home = batch.home
+    ids = ids_at(home, samples, len(batch.array))
     target, result = output_for(batch, out)
-    if not isinstance(lungs, MaskIndex) and np.shares_memory(target, lungs):
+    if not isinstance(lungs, MaskIndex) and home.overlap(target, lungs):
         raise ValueError("out must not be the masks: they are still needed while out is written")
     marks = marks_for(lesion_mask, batch, target, return_info, lungs)
-    record = _record(len(batch.array), spec.count[1], marks, return_info)
-    index = lungs if isinstance(lungs, MaskIndex) else pack(lungs)
-    packed, cover = _patches(bank, ids, spec, form)
-    active_backend().paste(batch.array, target, index.packed, ids, packed, cover, spec, record, get_num_threads())
+    record = _record(home, len(batch.array), spec.count[1], marks, return_info)
+    index = lungs if isinstance(lungs, MaskIndex) else pack(lungs, home)
+    packed, cover = _patches(home, bank, ids, len(batch.array), spec, form)
+    home.backend().paste(batch.array, target, index.packed, ids, packed, cover, spec, record, get_num_threads())
+    if not (return_info or home.on_host):
+        return cast(Images, result)  # whether masks were empty is not known here yet
     empty = index.packed.before[:, -1] == 0
     if return_info:
         return cast(Images, result), _info(record, empty, spec, batch, lesion_mask)
@@ -230,60 +243,64 @@ def paste(
 
 
 def _patches(
-    bank: LesionBank | FreshLesions, ids: Int64Array, spec: PasteSpec, form: Shape
+    home: Home, bank: LesionBank | FreshLesions, ids: Any, batch: int, spec: PasteSpec, form: Shape
 ) -> tuple[PatchBank, Uint8Array | None]:
     """Return the patches to paste, and how much of each pixel they cover."""
     if isinstance(bank, LesionBank):
-        return bank.packed, None if form == "rectangle" else bank.cover(form, spec.feather)
-    packed = bank.patches(ids, spec.count, seed=spec.seed)
+        return bank.placed(home), None if form == "rectangle" else bank.placed_cover(home, form, spec.feather)
+    packed = bank.make(home, ids, batch, spec.count, spec.seed)
     if form == "rectangle":
         return packed, None
-    cover = np.empty_like(packed.pixels)
-    active_backend().cover_patches(packed, form, spec.feather, cover, get_num_threads())
+    cover = home.empty(tuple(packed.pixels.shape), "uint8")
+    home.backend().cover_patches(packed, form, spec.feather, cover, get_num_threads())
     return packed, cover
 
 
 def lungs_for(masks: Array | MaskIndex, batch: Batch) -> Uint8Array | MaskIndex:
-    shape = batch.array.shape
+    shape = tuple(batch.array.shape)
     if not isinstance(masks, MaskIndex):
-        return mask_batch(masks, shape)
-    if masks.shape != shape:
+        return mask_batch(masks, tuple(shape), home=batch.home)
+    if masks.home is not batch.home:
+        same_home(batch.home, masks.packed.bits, "masks")
+    if masks.shape != tuple(shape):
         raise ValueError(f"masks must have the shape of the images, {shape}, not {masks.shape}")
     return masks
 
 
 def marks_for(
-    wanted: object, batch: Batch, target: np.ndarray, return_info: bool, lungs: Uint8Array | MaskIndex
+    wanted: Any, batch: Batch, target: np.ndarray, return_info: bool, lungs: Uint8Array | MaskIndex
 ) -> Uint8Array | None:
     """Return the array that receives the mask of changed pixels, if one is wanted."""
+    home, shape = batch.home, tuple(batch.array.shape)
     if isinstance(wanted, (bool, np.bool_)):
         if wanted and not return_info:
             raise ValueError("lesion_mask=True needs return_info=True, which returns it; or pass an array to fill")
-        return np.empty(batch.array.shape, np.uint8) if wanted else None
-    if not isinstance(wanted, (torch.Tensor, np.ndarray)):
+        return home.empty(shape, "uint8" if home.on_host else "bool") if wanted else None
+    if not (isinstance(wanted, (torch.Tensor, np.ndarray)) or hasattr(wanted, "__cuda_array_interface__")):
         raise TypeError(f"lesion_mask must be a bool, a torch tensor or a NumPy array, not {type(wanted).__name__}")
-    array = planes(cpu_array(wanted, "lesion_mask"), "lesion_mask")
-    if array.shape != batch.array.shape or array.dtype not in (np.bool_, np.uint8):
+    same_home(home, wanted, "lesion_mask")
+    array = planes(array_of(home, wanted, "lesion_mask"), "lesion_mask")
+    if tuple(array.shape) != shape or home.dtype(array) not in ("bool", "uint8"):
         raise ValueError(
-            f"lesion_mask must have shape {batch.array.shape} like the images and be bool or uint8, "
-            f"not {array.shape} and {array.dtype}"
+            f"lesion_mask must have shape {shape} like the images and be bool or uint8, "
+            f"not {tuple(array.shape)} and {home.dtype(array)}"
         )
-    if not (array.flags.c_contiguous and array.flags.writeable):
+    if not (home.is_contiguous(array) and writeable(array)):
         raise ValueError("lesion_mask must be contiguous and writeable")
-    if np.shares_memory(array, target) or np.shares_memory(array, batch.array):
+    if home.overlap(array, target) or home.overlap(array, batch.array):
         raise ValueError("lesion_mask must not share memory with images or out")
-    if not isinstance(lungs, MaskIndex) and np.shares_memory(array, lungs):
+    if not isinstance(lungs, MaskIndex) and home.overlap(array, lungs):
         raise ValueError("lesion_mask must not share memory with masks, which are still needed while it is written")
-    return array.view(np.uint8)
+    return array.view(np.uint8) if home.on_host else array
 
 
-def _record(batch: int, most: int, marks: Uint8Array | None, details: bool) -> PasteRecord:
-    counts, skipped = np.zeros(batch, np.int32), np.zeros(batch, np.int32)
+def _record(home: Home, batch: int, most: int, marks: Uint8Array | None, details: bool) -> PasteRecord:
     if not details:
-        return PasteRecord(counts, skipped, lesions=marks)
+        return PasteRecord(home.empty((batch,), "int32"), home.empty((batch,), "int32"), lesions=marks)
+    counts, skipped = home.zeros((batch,), "int32"), home.zeros((batch,), "int32")
     require_memory(batch * most * 28, f"the boxes of {most} patches in each of {batch} images")
-    boxes = np.zeros((batch, most, 4), np.int32)
-    patches, weights = np.zeros((batch, most), np.int32), np.zeros((batch, most), np.int32)
+    boxes = home.zeros((batch, most, 4), "int32")
+    patches, weights = home.zeros((batch, most), "int32"), home.zeros((batch, most), "int32")
     return PasteRecord(counts, skipped, boxes, patches, weights, marks)
 
 
@@ -293,13 +310,16 @@ def _info(
     assert record.boxes is not None
     assert record.patches is not None
     assert record.weights is not None
+    home = batch.home
     if spec.blend in ("alpha", "add"):
-        opacity = record.weights.astype(np.float32) / np.float32(256)
+        opacity = home.cast(record.weights, "float32") / 256
     else:
-        opacity = (np.arange(spec.count[1]) < record.counts[:, None]).astype(np.float32)
-    marks: Array | None = None
+        opacity = home.cast(home.numbers(spec.count[1], 1) < record.counts[:, None], "float32")
+    marks: Any = None
     if not isinstance(lesion_mask, (bool, np.bool_)):
         marks = lesion_mask
+    elif record.lesions is not None and not home.on_host:
+        marks = record.lesions.reshape(batch.original.shape)
     elif record.lesions is not None:
         marks = record.lesions.view(np.bool_).reshape(batch.original.shape)
         marks = torch.from_numpy(marks) if isinstance(batch.original, torch.Tensor) else marks

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .arguments import require_cpu, seed_value
+from .arguments import seed_value
 
 
 def perlin_noise(shape: Any, *, cells: Any, dtype: Any, device: Any, out: Any, **settings: Any) -> Any:
     if not _can_trace(out):
         return _untraced("perlin_noise")(shape, cells=cells, dtype=dtype, device=device, out=out, **settings)
-    require_cpu(device, "device")
+    settings["device"] = None if device is None or out is not None else torch.device(device)
     settings["cells"] = _each(cells, len(shape) - 1)
     settings["dtype"] = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     return _call("perlin_noise", [list(shape)], out, settings)
@@ -31,11 +31,12 @@ def paste_lesions(
         return _untraced("paste_lesions")(
             images, masks, bank, out=out, return_info=return_info, lesion_mask=lesion_mask, **settings
         )
-    packed = bank.packed
+    packed = bank._placed
     arrays = [packed.pixels, packed.offsets, packed.heights, packed.widths]
+    tensors = [part if isinstance(part, torch.Tensor) else torch.from_numpy(part) for part in arrays]
     settings["count"] = _each(settings["count"], 2)
     settings["alpha"] = _each(settings["alpha"], 2)
-    return _call("paste_lesions", [images.detach(), masks, *map(torch.from_numpy, arrays)], out, settings)
+    return _call("paste_lesions", [images.detach(), masks, *tensors], out, settings)
 
 
 def gaussian_blur(images: Any, *, window: Any, out: Any, **settings: Any) -> Any:

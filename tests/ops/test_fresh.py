@@ -249,7 +249,7 @@ def test_pasting_equals_pasting_the_patches_one_by_one(
     arguments: dict[str, Any] = {"seed": 11, "samples": [4, 0, -1, 2, 9], "return_info": True, "lesion_mask": True}
     result, info = paste_lesions(images, masks, lesions, **settings, **arguments)
     made = lesions.patches([4, 0, -1, 2, 9], settings.get("count", 30), seed=11)
-    monkeypatch.setattr(FreshLesions, "patches", lambda *_args, **_kwargs: made)
+    monkeypatch.setattr(FreshLesions, "make", lambda *_args, **_kwargs: made)
     plr_fast.use_backend("reference")
     expected, told = paste_lesions(images, masks, lesions, **settings, **arguments)
     np.testing.assert_allclose(result, expected, atol=0 if dtype == np.uint8 else 1e-6)
@@ -267,7 +267,7 @@ def test_patches_that_were_not_found_are_skipped(monkeypatch: pytest.MonkeyPatch
     missing = np.zeros(40, bool)
     missing[[2, 5, 8]] = True
     made.heights[missing] = made.widths[missing] = 0
-    monkeypatch.setattr(FreshLesions, "patches", lambda *_args, **_kwargs: made)
+    monkeypatch.setattr(FreshLesions, "make", lambda *_args, **_kwargs: made)
     for shape in ("rectangle", "cloud"):
         _, info = paste_lesions(images, masks, lesions, count=8, shape=shape, return_info=True)
         assert info.counts.tolist() == [6, 7, 8, 0, 8]

@@ -200,7 +200,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"tileable": True, "lacunarity": 1.5, "cells": 2}, ValueError, "octave 2"),
     ({"dtype": "float64"}, ValueError, "dtype must be one of"),
     ({"dtype": "uint8", "grey": "log"}, ValueError, "grey must be one of"),
-    ({"device": "cuda"}, ValueError, "run on the CPU"),
+    ({"device": "mps"}, ValueError, "run on the CPU and on CUDA devices"),
     ({"device": "abacus"}, ValueError, "device"),
     ({"out": torch.empty(2, 8, 9)}, ValueError, "out must have shape"),
     ({"out": torch.empty(2, 8, 8, dtype=torch.float64)}, ValueError, "out has dtype"),

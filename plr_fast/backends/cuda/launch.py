@@ -1,10 +1,12 @@
-"""Who runs kernels: the compiled module on a GPU, the host launcher in tests (and CuPy, in a module of its own)."""
+"""Who runs kernels: what plans ask of a launcher, and the one of the host, for tests.
+
+Those of GPUs are in ``extension`` (compiled by nvcc) and ``cupy_launcher`` (compiled by CuPy when first used).
+"""
 
 from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple, Protocol
 
 from .memory import Memory
@@ -21,11 +23,15 @@ class Launch(NamedTuple):
 
 
 class Launcher(Protocol):
-    """Runs kernels by name. ``kernels`` tells for each its unit (the .cu file), threads and bytes of parameters."""
+    """Runs kernels by name."""
 
     name: str
 
-    def kernels(self) -> dict[str, tuple[str, int, int]]: ...
+    def describe(self) -> str:
+        """Say what this launcher is, for :func:`plr_fast.backends`."""
+
+    def threads(self, kernel: str, device: int) -> int:
+        """Return how many threads a block of the kernel has."""
 
     def multiprocessors(self, device: int) -> int:
         """Return how many multiprocessors a device has: plans make so many blocks that all are busy."""
@@ -57,28 +63,6 @@ class Context:
         return self.launcher.multiprocessors(self.device)
 
 
-class ExtensionLauncher:
-    """Launches by ``plr_fast._cuda``."""
-
-    name = "cuda"
-
-    def __init__(self) -> None:
-        from plr_fast import _cuda
-
-        self._module = _cuda
-        self._kernels = _cuda.kernels()
-        self._multiprocessors = cache(_cuda.multiprocessors)
-
-    def kernels(self) -> dict[str, tuple[str, int, int]]:
-        return self._kernels
-
-    def multiprocessors(self, device: int) -> int:
-        return self._multiprocessors(device)
-
-    def launch(self, launch: Launch, device: int, stream: int) -> None:
-        self._module.launch(launch.kernel, launch.grid, launch.params, device, stream)
-
-
 class HostLauncher:
     """Runs the same kernels on memory of the host, one thread after the other. For tests; needs a development build.
 
@@ -91,11 +75,15 @@ class HostLauncher:
         from plr_fast import _cuda_host
 
         self._module = _cuda_host
+        self._threads = {name: threads for name, (_unit, threads, _bytes) in _cuda_host.kernels().items()}
         self._multiprocessors = multiprocessors
         self._backwards = backwards
 
-    def kernels(self) -> dict[str, tuple[str, int, int]]:
-        return self._module.kernels()
+    def describe(self) -> str:
+        return "CUDA kernels on the host, for tests"
+
+    def threads(self, kernel: str, device: int) -> int:  # noqa: ARG002
+        return self._threads[kernel]
 
     def multiprocessors(self, device: int) -> int:  # noqa: ARG002
         return self._multiprocessors

@@ -6,9 +6,12 @@ Such allocators reuse memory in the order of the stream, so scratch may be dropp
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from ...errors import DeviceMemoryError
 
 if TYPE_CHECKING:
     import torch
@@ -65,15 +68,36 @@ class TorchMemory:
     def empty(self, size: int) -> tuple[int, object]:
         import torch
 
-        tensor = torch.empty(size, dtype=torch.uint8, device=self.device)
+        with device_memory(str(self.device)):
+            tensor = torch.empty(size, dtype=torch.uint8, device=self.device)
         return tensor.data_ptr(), tensor
 
 
 class CupyMemory:
-    """Memory of CuPy's pool, on the current device and stream."""
+    """Memory of CuPy's pool of a device, on the current stream."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
 
     def empty(self, size: int) -> tuple[int, object]:
         import cupy
 
-        block: Any = cupy.cuda.alloc(size)
+        with cupy.cuda.Device(self.index), device_memory(f"cuda:{self.index}"):
+            block: Any = cupy.cuda.alloc(size)
         return int(block.ptr), block
+
+
+class device_memory(AbstractContextManager[None]):  # noqa: N801  # reads as a function where it is used
+    """Turns torch's and CuPy's out-of-memory errors into ours: the same sentence for both, theirs behind it."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's and CuPy's bear the same name
+            return
+        theirs = " ".join(str(error).split())
+        said = theirs[: theirs.find(" is free.") + 9] if " is free." in theirs else theirs  # torch says much more
+        raise DeviceMemoryError(
+            f"no memory on {self.device}: pass fewer images at a time, or an out that is used again. {said}"
+        ) from error

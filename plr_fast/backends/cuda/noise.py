@@ -101,7 +101,7 @@ def noise(context: Context, out: Array, samples: SampleIds, spec: NoiseSpec) -> 
     tables = noise_tables(context, samples, spec, batch, tuple(sizes))
     strides = (out.strides[0], out.strides[1] if len(sizes) == 3 else 0, out.strides[-2])
     kernel = rows_kernel(len(sizes), spec.octaves)
-    threads = context.launcher.kernels()[kernel][1]
+    threads = context.launcher.threads(kernel, context.device)
     plan = _rows_plan(out.shape, spec.octaves, _aligned(out), threads, context.multiprocessors)
     params = NoiseRowsParams.from_buffer_copy(plan.template)
     params.tables = tables.params
@@ -138,7 +138,7 @@ def noise_extremes(
     """Queue the launches that make the tables with each sample's extremes, and store no noise."""
     tables = noise_tables(context, samples, spec, batch, sizes)
     kernel = rows_kernel(len(sizes), spec.octaves)
-    threads = context.launcher.kernels()[kernel][1]
+    threads = context.launcher.threads(kernel, context.device)
     plan = _rows_plan((batch, *sizes), spec.octaves, True, threads, context.multiprocessors)
     params = NoiseRowsParams.from_buffer_copy(plan.template)
     params.tables = tables.params

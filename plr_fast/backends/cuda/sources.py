@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from functools import cache
 from pathlib import Path
 
 import plr_fast
@@ -38,3 +41,25 @@ def unit_source(unit: str) -> str:
     if unit not in UNITS:
         raise ValueError(f"no unit is named {unit!r}; choose one of {', '.join(UNITS)}")
     return (source_root() / "cuda" / f"{unit}.cu").read_text(encoding="utf-8")
+
+
+@cache
+def kernel_units() -> dict[str, str]:
+    """Return the unit of each kernel: those of unit u are listed by ``PLR_KERNELS_u`` in ``u_kernels.h``."""
+    units = {}
+    for unit in UNITS:
+        text = (source_root() / "cuda" / f"{unit}_kernels.h").read_text(encoding="utf-8")
+        listed = re.search(rf"#define PLR_KERNELS_{unit}\(X\)((?:.*\\\n)*.*)", text)
+        assert listed is not None, f"{unit}_kernels.h lists no kernels"
+        units.update(dict.fromkeys(re.findall(r"\bX\((\w+),", listed[1]), unit))
+    return units
+
+
+@cache
+def fingerprint() -> str:
+    """Return SHA-256 (hex) of all text that units are compiled from: caches that know only the unit's own need it."""
+    digest = hashlib.sha256()
+    for folder in include_folders():
+        for path in sorted(folder.glob("*.h")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
