@@ -26,6 +26,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .data.lungs.masks import lung_mask
+    from .data.transform import PseudoLesionTransform
     from .ops import (
         CloudInfo,
         FreshLesions,
@@ -56,6 +57,7 @@ __all__ = [
     "MaskIndex",
     "PasteInfo",
     "PlrFastError",
+    "PseudoLesionTransform",
     "StorageError",
     "StoreError",
     "__version__",
@@ -78,6 +80,7 @@ _LAZY = {
     **dict.fromkeys(("CloudInfo", "FreshLesions", "LesionBank", "MaskIndex", "PasteInfo"), "plr_fast.ops"),
     **dict.fromkeys(("gaussian_blur", "index_masks", "local_shuffle"), "plr_fast.ops"),
     **dict.fromkeys(("paste_clouds", "paste_lesions", "perlin_noise"), "plr_fast.ops"),
+    "PseudoLesionTransform": "plr_fast.data.transform",
     "lung_mask": "plr_fast.data.lungs.masks",
 }
 

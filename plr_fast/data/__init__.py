@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import LabelledSliceDataset, PseudoLesionDataset, collate
+    from .device_dataset import DevicePseudoLesions
     from .lungs.masks import lung_mask
     from .lungs.r231 import lung_mask_r231
     from .lungs.sheet import mask_sheet, worst_masks_sheet
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
     from .prepare import PrepareConfig, PrepareReport, write_phantom_store
     from .sampling import EpochSampler
     from .store import SliceRecord, SliceStore, StoreWriter
+    from .transform import PseudoLesionTransform
 
 _HOME = {
+    "DevicePseudoLesions": "device_dataset",
     "EpochSampler": "sampling",
     "LabelledSliceDataset": "datasets",
     "PrepareConfig": "prepare",
     "PrepareReport": "prepare",
     "PseudoLesionDataset": "datasets",
+    "PseudoLesionTransform": "transform",
     "SliceRecord": "store",
     "SliceStore": "store",
     "StoreWriter": "store",
@@ -40,11 +44,13 @@ _HOME = {
 }
 
 __all__ = [
+    "DevicePseudoLesions",
     "EpochSampler",
     "LabelledSliceDataset",
     "PrepareConfig",
     "PrepareReport",
     "PseudoLesionDataset",
+    "PseudoLesionTransform",
     "SliceRecord",
     "SliceStore",
     "StoreWriter",

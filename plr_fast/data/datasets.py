@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +23,8 @@ from .buffers import BufferPool
 from .mask_bits import StoreMasks
 from .sampling import EPOCH_STRIDE, decode, encode
 from .store import SliceStore
+from .transform import CORRUPTIONS, Corruption, Lesions, patches_for
 
-Corruption = Literal["perlin", "gaussian", "shuffle"]
-Lesions = Literal["bank", "fresh", "clouds"]
-CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 Sample = dict[str, torch.Tensor]
 
 _PART_PIXELS = 2**20
@@ -134,19 +132,6 @@ class LabelledSliceDataset(_SliceDataset):
         )
 
 
-def _patches(lesions: Lesions, bank: LesionBank | FreshLesions | None, seed: int) -> LesionBank | FreshLesions:
-    """Return where patches come from: ``bank`` if it is what ``lesions`` says, or a new one."""
-    if lesions not in get_args(Lesions):
-        raise ValueError(f"lesions must be one of {', '.join(get_args(Lesions))}, not {lesions!r}")
-    if bank is None:
-        return FreshLesions(seed=seed) if lesions == "fresh" else LesionBank.generate(seed=seed)
-    if isinstance(bank, FreshLesions) and lesions == "bank":
-        raise ValueError('bank is FreshLesions: pass lesions="fresh" with it')
-    if isinstance(bank, LesionBank) and lesions == "fresh":
-        raise ValueError('lesions="fresh" has no use for a LesionBank: pass FreshLesions as bank, or none')
-    return bank
-
-
 class PseudoLesionDataset(_SliceDataset):
     """Pairs of a corrupted and the original slice, corrupted anew every epoch (paper III.B and III.C).
 
@@ -232,7 +217,8 @@ class PseudoLesionDataset(_SliceDataset):
         elif clouds is not None:
             raise ValueError('clouds are settings of corruption="perlin" with lesions="clouds"')
         elif corruption == "perlin":
-            self.bank = _patches(lesions, bank, seed)
+            self.bank = patches_for(lesions, bank, seed)
+        self.lesions = lesions
         self.paste: dict[str, Any] = {
             "count": count, "blend": blend, "alpha": alpha, "feather": feather, "shape": shape, "inside": inside,
         }  # fmt: skip
@@ -250,12 +236,21 @@ class PseudoLesionDataset(_SliceDataset):
         """Set the epoch that plain indices belong to, in this process only."""
         self.epoch = integer(epoch, "epoch", 0, 2**31 - 1)
 
-    def __getitems__(self, keys: Sequence[int]) -> FetchedBatch:
+    def requested(self, keys: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the sample ids of keys, and their positions in the epoch: int64 (B,).
+
+        Raises:
+            IndexError: a key is beyond the data set.
+        """
         epochs_indices = [decode(key, self.epoch) for key in keys]
         samples = np.array([encode(0 if self.frozen else epoch, index) for epoch, index in epochs_indices], np.int64)
         positions = np.array([index for _, index in epochs_indices], np.int64)
         if positions.size and (min(keys) < 0 or positions.max() >= self.length):
             raise IndexError(f"index {min(keys) if min(keys) < 0 else positions.max()} of a data set of {self.length}")
+        return samples, positions
+
+    def __getitems__(self, keys: Sequence[int]) -> FetchedBatch:
+        samples, positions = self.requested(keys)
         chosen = self.indices[positions % len(self.indices)]
         count = len(chosen)
         rows = self.store.neighbours(chosen, self.context)

@@ -57,9 +57,10 @@ class LesionBank(Sequence[Uint8Array]):
         Raises:
             ValueError, BackendUnavailableError: no such device here, or none that operations run on.
         """
-        return self._at(home_on(device))
+        return self.at(home_on(device))
 
-    def _at(self, home: Home) -> LesionBank:
+    def at(self, home: Home) -> LesionBank:
+        """Return the bank for images of a home."""
         if home.device == self.device:
             return self
         bank = LesionBank(self.packed, self.settings)
@@ -252,7 +253,8 @@ class LesionBank(Sequence[Uint8Array]):
 
 
 def _unpickled(packed: PatchBank, settings: BankSettings, device: str) -> LesionBank:
-    return LesionBank(packed, settings).to(device)
+    bank = LesionBank(packed, settings)
+    return bank if device == bank.device else bank.to(device)
 
 
 def is_sound(packed: PatchBank) -> bool:

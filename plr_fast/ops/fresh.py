@@ -120,7 +120,10 @@ class FreshLesions:
         Raises:
             ValueError, BackendUnavailableError: no such device here, or none that operations run on.
         """
-        home = home_on(device)
+        return self.at(home_on(device))
+
+    def at(self, home: Home) -> FreshLesions:
+        """Return these lesions for images of a home."""
         if home.device == self.device:
             return self
         moved = copy(self)
@@ -181,7 +184,7 @@ class FreshLesions:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.settings, self._table, self._centre = state["settings"], state["_table"], state["_centre"]
-        self._move(home_on(state["device"]))
+        self._move(HOST if state["device"] == HOST.device else home_on(state["device"]))
 
     def __eq__(self, other: object) -> bool:
         return self.settings == other.settings if isinstance(other, FreshLesions) else NotImplemented

@@ -212,16 +212,19 @@ def make_loader(
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
+    # What lies on a GPU is fetched where training runs, and cannot be pinned.
+    on_gpu = getattr(dataset, "device", "cpu") != "cpu"
+    workers = 0 if on_gpu else config.num_workers
     # Not wrapped by fabric.setup_dataloaders: the wrapper calls the sampler's set_epoch with a count of its own,
     # which would undo a start in the middle of an epoch. A generator of its own: the global one is the caller's.
     loader: DataLoader[Batch] = DataLoader(
         dataset,
         batch_sampler=sampler,
         collate_fn=collate,
-        num_workers=config.num_workers,
+        num_workers=workers,
         worker_init_fn=_begin_worker,
-        persistent_workers=config.num_workers > 0,
-        pin_memory=fabric.device.type == "cuda",
+        persistent_workers=workers > 0,
+        pin_memory=fabric.device.type == "cuda" and not on_gpu,
         generator=torch.Generator(),
     )
     return loader, sampler

@@ -126,6 +126,7 @@ def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
 
 def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val: np.ndarray) -> tuple[Any, Any]:
     from ..data.datasets import PseudoLesionDataset
+    from ..data.device_dataset import on_data_device
 
     common: dict[str, Any] = {"corruption": config.corruption, "context": config.context}
     if config.corruption != "perlin":
@@ -138,7 +139,9 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
         common |= {name: as_range(getattr(config, name)) for name in names}
     samples = config.samples_per_epoch or len(train)
     length: dict[str, Any] = {"freeze" if config.freeze else "length": samples}
-    return (
+    return on_data_device(
+        config.data_device,
+        config.accelerator,
         PseudoLesionDataset(store, train, seed=config.seed, **length, **common),
         PseudoLesionDataset(store, val, seed=config.validation_seed, **common),
     )

@@ -40,7 +40,7 @@ FREE = frozenset(
         *("store", "run", "resume", "init", "bank", "recipe", "allow_overlap"),
         *("epochs", "max_steps", "early_stop"),
         *("batch_size", "accumulate", "devices", "num_nodes"),
-        *("accelerator", "num_workers", "threads", "collective_timeout"),
+        *("accelerator", "data_device", "num_workers", "threads", "collective_timeout"),
         *("checkpoint_every", "checkpoint_seconds", "log_every", "tensorboard", "progress"),
     }
 )

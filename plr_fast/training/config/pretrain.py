@@ -89,6 +89,9 @@ class PretrainConfig(TrainConfig):
     """lesions=clouds: darkest and brightest grey of a lesion."""
     recipe: str = ""
     """For the run's record: which named config or file these settings began with. --config fills it in."""
+    data_device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where slices lie and are corrupted. cuda: copied to the GPU that trains, once; a batch then costs the CPU nothing.
+    auto: there if training runs there and they take at most half of its free memory. The samples are the same."""
 
     def check(self) -> None:
         super().check()
@@ -102,6 +105,11 @@ class PretrainConfig(TrainConfig):
             raise ConfigError(f"lesions={self.lesions} makes its own lesions: leave bank out, or choose lesions=bank")
         if self.corruption == "perlin" and self.lesions == "clouds" and self.blend not in ("alpha", "add"):
             raise ConfigError(f"lesions=clouds are blended: choose blend=alpha or add, not {self.blend}")
+        self._choice("data_device", ("auto", "cpu", "cuda"))
+        if self.data_device == "cuda" and self.accelerator not in ("auto", "cuda", "gpu"):
+            raise ConfigError(f"data_device=cuda needs training on a GPU, not accelerator={self.accelerator}")
+        if self.data_device == "cuda" and self.corruption == "perlin" and self.lesions == "clouds":
+            raise ConfigError("lesions=clouds are made on the CPU: choose data_device=cpu or auto")
         self._range("count", 0, 1_000_000)
         self._range("patch", 1, 2048)
         self._number_or_range("alpha", 0.0, 1.0)

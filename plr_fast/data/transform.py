@@ -1,0 +1,164 @@
+"""Corruption of batches that are already there: the training step's own way to pseudo lesions, on the CPU or on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+
+from ..backends.specs import Blend, Shape
+from ..ops import FreshLesions, LesionBank, MaskIndex, gaussian_blur, local_shuffle, paste_lesions
+from ..ops.arguments import integer, seed_value
+from ..ops.homes import HOST, Home, home_of, home_on
+from ..ops.paste import Inside
+
+Corruption = Literal["perlin", "gaussian", "shuffle"]
+Lesions = Literal["bank", "fresh", "clouds"]
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
+
+
+def patches_for(lesions: object, bank: LesionBank | FreshLesions | None, seed: int) -> LesionBank | FreshLesions:
+    """Return what to paste: ``bank``, or one of the paper's settings made from ``seed``.
+
+    Raises:
+        ValueError: ``lesions`` is neither "bank" nor "fresh", or contradicts ``bank``.
+    """
+    if lesions not in get_args(Lesions):
+        raise ValueError(f"lesions must be one of {', '.join(get_args(Lesions))}, not {lesions!r}")
+    if bank is None:
+        return FreshLesions(seed=seed) if lesions == "fresh" else LesionBank.generate(seed=seed)
+    if isinstance(bank, FreshLesions) and lesions == "bank":
+        raise ValueError('bank is FreshLesions: pass lesions="fresh" with it')
+    if isinstance(bank, LesionBank) and lesions == "fresh":
+        raise ValueError('lesions="fresh" has no use for a LesionBank: pass FreshLesions as bank, or none')
+    return bank
+
+
+class PseudoLesionTransform:
+    """Corrupts batches of images in the memory where they are, as :class:`PseudoLesionDataset` corrupts its slices.
+
+    On a GPU a call queues a few kernels on the current stream and returns at once; nothing is copied to the host, and
+    with ids in the GPU's memory nothing from it either. It pickles, and counts on in the copy.
+
+    What an image becomes depends on ``seed`` and its sample id alone. Without ``samples``, ids are counted from
+    ``next_sample`` on (0 at first), one for each image of each call: save and set that attribute to go on after an
+    interruption, and give every process of a distributed run ids of its own. A CUDA graph repeats the ids it was
+    recorded with, unless they come as a tensor whose values are renewed between replays.
+
+    Args:
+        corruption: "perlin" (PLR-P), "gaussian" (PLR-G) or "shuffle" (PLR-L).
+        lesions: for "perlin", "bank" pastes from a fixed number of patches, "fresh" makes new ones for every image.
+        bank: the :class:`plr_fast.LesionBank` or :class:`plr_fast.FreshLesions`; by default one with the paper's
+            settings is made from ``seed``. It is taken along to the device of the images.
+        count, blend, alpha, feather, shape, inside: see :func:`plr_fast.paste_lesions`.
+        windows: for "gaussian" and "shuffle", corrupt only this many random windows; default the whole image.
+        seed: 0..2^64-1.
+        device: take the patches there now; otherwise at the first batch on a device.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type or out of range.
+        BackendUnavailableError: there is no such device, or nothing that can run on it.
+    """
+
+    def __init__(
+        self,
+        corruption: Corruption = "perlin",
+        *,
+        lesions: Literal["bank", "fresh"] = "bank",
+        bank: LesionBank | FreshLesions | None = None,
+        count: int | tuple[int, int] = 30,
+        blend: Blend = "replace",
+        alpha: float | tuple[float, float] = 1.0,
+        feather: int = 0,
+        shape: Shape = "rectangle",
+        inside: Inside = "centre",
+        windows: int | None = None,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+    ) -> None:
+        home = home_on(device)
+        if lesions == "clouds":
+            raise ValueError("clouds are no patches: call paste_clouds on the CPU for them")
+        if corruption not in CORRUPTIONS:
+            raise ValueError(f"corruption must be one of {', '.join(CORRUPTIONS)}, not {corruption!r}")
+        self.corruption = corruption
+        self.seed = seed_value(seed)
+        self.windows = windows
+        self.paste: dict[str, Any] = {
+            "count": count, "blend": blend, "alpha": alpha, "feather": feather, "shape": shape, "inside": inside,
+        }  # fmt: skip
+        self.next_sample = 0
+        self._banks: dict[str, LesionBank | FreshLesions] = {}
+        if corruption == "perlin":
+            self._banks[HOST.device] = patches_for(lesions, bank, seed).at(HOST)
+            self._bank_at(home)
+        # Refuse bad settings now, not at the first batch; nobody asked for its result.
+        blank = np.zeros((1, 64, 64), np.uint8)
+        self._corrupted(blank, np.ones_like(blank), [0], None, False)
+
+    def to(self, device: str | torch.device) -> PseudoLesionTransform:
+        """Take the patches to a device beforehand, and return the transform itself."""
+        if self._banks:
+            self._bank_at(home_on(device))
+        return self
+
+    def __call__(
+        self,
+        images: torch.Tensor,
+        masks: torch.Tensor | MaskIndex | None = None,
+        *,
+        samples: Iterable[int] | torch.Tensor | None = None,
+        out: torch.Tensor | None = None,
+        lesion_mask: torch.Tensor | None = None,
+        check: bool | None = None,
+    ) -> torch.Tensor:
+        """Return corrupted copies of ``images``.
+
+        Args:
+            images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1]; tensors, or arrays of NumPy or CuPy.
+            masks: lung masks, bool or uint8, like the images, or a :class:`plr_fast.MaskIndex` of them; for "perlin" only.
+            samples: ids of the images; default: counted, see the class.
+            out: where to write, like ``images``; may be ``images`` itself.
+            lesion_mask: bool or uint8 like ``images``, receives the pixels that lesions were written to.
+            check: see :func:`plr_fast.paste_lesions`.
+
+        Raises:
+            TypeError, ValueError: wrong kind, rank, dtype, device, range, or masks missing or of another shape.
+        """
+        if self.corruption == "perlin" and masks is None:
+            raise ValueError('corruption="perlin" pastes into lungs: pass their masks')
+        if self.corruption != "perlin" and lesion_mask is not None:
+            raise ValueError(f"lesion_mask needs corruption='perlin': {self.corruption!r} pastes no lesions")
+        ids: Any = samples
+        first = self.next_sample
+        if samples is None:
+            ids = range(first, first + len(images))
+        result = self._corrupted(images, masks, ids, out, check, False if lesion_mask is None else lesion_mask)
+        if samples is None:
+            self.next_sample = integer(first + len(images), "next_sample", 0, 2**63 - 1)
+        return cast(torch.Tensor, result)
+
+    def _corrupted(
+        self, images: Any, masks: Any, samples: Any, out: Any, check: bool | None, lesion_mask: Any = False
+    ) -> Any:
+        common: dict[str, Any] = {"seed": self.seed, "samples": samples, "out": out, "check": check}
+        if self.corruption == "gaussian":
+            return gaussian_blur(images, windows=self.windows, **common)
+        if self.corruption == "shuffle":
+            return local_shuffle(images, windows=self.windows, **common)
+        bank = self._bank_at(home_of(images, "images"))
+        return paste_lesions(images, masks, bank, lesion_mask=lesion_mask, **common, **self.paste)
+
+    def _bank_at(self, home: Home) -> LesionBank | FreshLesions:
+        if home.device not in self._banks:
+            self._banks[home.device] = self._banks[HOST.device].at(home)
+        return self._banks[home.device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies take the patches along to their devices when they get there.
+        return {**self.__dict__, "_banks": {name: bank for name, bank in self._banks.items() if name == HOST.device}}
+
+    def __repr__(self) -> str:
+        return f"PseudoLesionTransform({self.corruption!r}, seed={self.seed}, next_sample={self.next_sample})"
