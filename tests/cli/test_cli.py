@@ -159,7 +159,7 @@ def test_long_captions_are_broken_into_lines() -> None:
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(output(capsys, "doctor", "--json"))
     assert facts["self-test"] == "passed"
-    assert [row["name"] for row in facts["backends"]] == ["native", "numba", "reference"]
+    assert [row["name"] for row in facts["backends"]] == ["native", "numba", "reference", "cuda", "cupy"]
     assert facts["packages"]["torch"].startswith("2.")
     text = output(capsys, "doctor")
     assert "in use" in text
