@@ -49,9 +49,7 @@ _ENTRIES = {
         "reinstall plr_fast on a machine with a C++17 compiler (PLR_FAST_NATIVE=1 shows what fails)",
     ),
     "numba": _Entry("cpu", "plr_fast.backends.numba", "compiled by Numba on first use", "pip install numba"),
-    "reference": _Entry(
-        "cpu", "plr_fast.backends.reference", "float64 NumPy, slow, for checks", "", automatic=False
-    ),
+    "reference": _Entry("cpu", "plr_fast.backends.reference", "float64 NumPy, slow, for checks", "", automatic=False),
     "cuda": _Entry("cuda", "plr_fast.backends.cuda.extension", "CUDA kernels compiled by nvcc", ""),
     "cupy": _Entry("cuda", "plr_fast.backends.cuda.cupy_launcher", "CUDA kernels compiled by CuPy", ""),
 }
@@ -138,7 +136,7 @@ def _of_environment() -> dict[Device, str]:
         device = _ENTRIES[name].device
         if device in chosen:
             raise ValueError(
-                f"{ENVIRONMENT_VARIABLE} names two backends of one device, {chosen[device]!r} and {name!r}: leave one out"
+                f"{ENVIRONMENT_VARIABLE} names two backends of one device, {chosen[device]!r} and {name!r}: choose one"
             )
         chosen[device] = name
     return chosen
@@ -185,15 +183,15 @@ def use_backend(name: str) -> None:
     chooses again on both.
 
     The environment variable ``PLR_FAST_BACKEND`` does the same for a whole process, such as ``numba`` or
-    ``native,cupy``; it is read when an operation first runs, and again after ``use_backend("auto")``. A backend that was
-    asked for and cannot run is an error, never a silent second choice.
+    ``native,cupy``; it is read when an operation first runs, and again after ``use_backend("auto")``. A backend that
+    was asked for and cannot run is an error, never a silent second choice.
 
     Raises:
         ValueError: no backend has that name.
         BackendUnavailableError: it cannot run here.
     """
     if name == "auto":
-        _choices.update(cpu=_Choice(), cuda=_Choice())
+        _choices["cpu"], _choices["cuda"] = _Choice(), _Choice()
         return
     _get(name)
     _choices[_ENTRIES[name].device] = _Choice(name)

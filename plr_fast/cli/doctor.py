@@ -18,8 +18,8 @@ from rich.text import Text
 
 from .. import __version__
 from ..backends import active_name, backends, get_num_threads
-from ..backends.threads import available_cpus
 from ..backends.specs import NoiseSpec
+from ..backends.threads import available_cpus
 from ..errors import BackendUnavailableError
 from ..ops.arguments import machine_memory
 from ..ops.homes import missing_gpu

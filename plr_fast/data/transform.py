@@ -1,4 +1,4 @@
-"""Corruption of batches that are already there: the training step's own way to pseudo lesions, on the CPU or on a GPU."""
+"""Corruption of batches that are already there: a training step's way to pseudo lesions, on the CPU or on a GPU."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class PseudoLesionTransform:
 
     Args:
         corruption: "perlin" (PLR-P), "gaussian" (PLR-G) or "shuffle" (PLR-L).
-        lesions: for "perlin", "bank" pastes from a fixed number of patches, "fresh" makes new ones for every image.
+        lesions: for "perlin", "bank" pastes from a fixed number of patches, "fresh" makes new ones for every image;
+            clouds are made by :func:`plr_fast.paste_clouds`, on the CPU alone.
         bank: the :class:`plr_fast.LesionBank` or :class:`plr_fast.FreshLesions`; by default one with the paper's
             settings is made from ``seed``. It is taken along to the device of the images.
         count, blend, alpha, feather, shape, inside: see :func:`plr_fast.paste_lesions`.
@@ -66,7 +67,7 @@ class PseudoLesionTransform:
         self,
         corruption: Corruption = "perlin",
         *,
-        lesions: Literal["bank", "fresh"] = "bank",
+        lesions: Lesions = "bank",
         bank: LesionBank | FreshLesions | None = None,
         count: int | tuple[int, int] = 30,
         blend: Blend = "replace",
@@ -118,7 +119,7 @@ class PseudoLesionTransform:
 
         Args:
             images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1]; tensors, or arrays of NumPy or CuPy.
-            masks: lung masks, bool or uint8, like the images, or a :class:`plr_fast.MaskIndex` of them; for "perlin" only.
+            masks: lung masks, bool or uint8, like the images, or a :class:`plr_fast.MaskIndex`; for "perlin" only.
             samples: ids of the images; default: counted, see the class.
             out: where to write, like ``images``; may be ``images`` itself.
             lesion_mask: bool or uint8 like ``images``, receives the pixels that lesions were written to.

@@ -199,7 +199,7 @@ def image_batch(images: Array, name: str = "images", *, check: bool | None = Tru
 
     Raises:
         TypeError: not a tensor or array, or neither uint8 nor float32.
-        ValueError: wrong rank or device; with ``check`` (None: on the host), float images that hold NaN or leave [0, 1].
+        ValueError: wrong rank or device; with ``check`` (None: on the host), float images with NaN or beyond [0, 1].
         BackendUnavailableError: nothing here can run on their device.
     """
     home = home_of(images, name)
@@ -235,7 +235,8 @@ def mask_batch(masks: Array, shape: tuple[int, ...], name: str = "masks", *, hom
     if tuple(array.shape) != shape:
         raise ValueError(f"{name} must have the shape of the images, {shape}, not {tuple(array.shape)}")
     array = home.contiguous(array)
-    return array.view(np.uint8) if home.on_host else array
+    result: Uint8Array = array.view(np.uint8) if home.on_host else array
+    return result
 
 
 def output_for(batch: Batch, out: Array | None) -> tuple[ImageArray, Array]:

@@ -66,7 +66,7 @@ class LesionBank(Sequence[Uint8Array]):
         bank = LesionBank(self.packed, self.settings)
         bank._home = home
         parts = (self.packed.pixels, self.packed.offsets, self.packed.heights, self.packed.widths)
-        bank._placed = PatchBank(*map(home.upload, parts))
+        bank._placed = PatchBank(*(home.upload(part) for part in parts))
         home.wait()  # from here on the patches may be used on any stream
         return bank
 

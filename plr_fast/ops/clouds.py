@@ -204,7 +204,9 @@ def clouds(
     """Check the arguments of :func:`paste_clouds`, and do its work."""
     batch = image_batch(images, check=check)
     if not batch.home.on_host:
-        raise ValueError(f"paste_clouds runs on the CPU alone, and images are on {batch.home.device}: pass images.cpu()")
+        raise ValueError(
+            f"paste_clouds runs on the CPU alone, and images are on {batch.home.device}: pass images.cpu()"
+        )
     count, height, width = batch.array.shape
     lungs = lungs_for(masks, batch)
     plan = noise_plan((1, height, width), cells, octaves, persistence, lacunarity, False, "uint8", "minmax")

@@ -133,7 +133,7 @@ class FreshLesions:
     def _move(self, home: Home) -> None:
         table = self._table
         parts = (table.low, table.scale, table.permutation, table.offsets)
-        self._home, self._placed = home, FreshTable(*map(home.upload, parts))
+        self._home, self._placed = home, FreshTable(*(home.upload(part) for part in parts))
         home.wait()  # from here on the table may be used on any stream
 
     def patches(
@@ -167,7 +167,9 @@ class FreshLesions:
             ValueError: the lesions are for images elsewhere; the message names both places.
         """
         if home.device != self.device:
-            raise ValueError(f"bank is on {self.device}, but images on {home.device}: call bank.to('{home.device}') once")
+            raise ValueError(
+                f"bank is on {self.device}, but images on {home.device}: call bank.to('{home.device}') once"
+            )
         return _make(home, self.settings, self._placed, self._centre, ids, batch, count, seed)
 
     def draw(self, count: int, *, sample: int = 0, seed: int = 0) -> list[Uint8Array]:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from ..backends import active_backend
+from ..backends.cuda.memory import CupyMemory, TorchMemory, device_memory
 from ..backends.registry import active_launcher
 from ..backends.specs import Int64Array
-from ..backends.cuda.memory import CupyMemory, TorchMemory, device_memory
 from ..errors import BackendUnavailableError
 
 if TYPE_CHECKING:
@@ -215,7 +215,6 @@ class TorchHome(_DeviceHome):
             return 0
         return int(torch.cuda.current_stream(self.torch_device).cuda_stream)
 
-
     def holds(self, value: object) -> bool:
         return isinstance(value, torch.Tensor) and value.device == self.torch_device
 
@@ -283,7 +282,6 @@ class CupyHome(_DeviceHome):
     def _chosen(self) -> AbstractContextManager[Any]:
         device: AbstractContextManager[Any] = self._cupy.cuda.Device(self.index)
         return device
-
 
     def holds(self, value: object) -> bool:
         return isinstance(value, self._cupy.ndarray) and value.device.id == self.index
@@ -414,7 +412,7 @@ def missing_gpu() -> str | None:
     if torch.version.cuda is None:
         return "this torch is a CPU build; install one with CUDA (see pytorch.org)"
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:  # no driver, a driver too old, no device
         return f"torch for CUDA {torch.version.cuda} says: {' '.join(str(error).split())}"
     return None

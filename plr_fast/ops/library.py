@@ -64,7 +64,8 @@ class _TensorBank(LesionBank):
             same_home(self._home, part, "a part of the bank", "its pixels")
             if self._home.dtype(part) != dtype or not part.is_contiguous() or part.ndim != 1:
                 raise ValueError("pixels, offsets, heights and widths do not make a lesion bank")
-        self._placed = PatchBank(*packed)
+        parts: tuple[Any, ...] = packed
+        self._placed = PatchBank(*parts)
 
 
 def _paste(images: torch.Tensor, masks: torch.Tensor, *bank: torch.Tensor, **settings: Any) -> Any:

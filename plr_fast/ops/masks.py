@@ -69,7 +69,9 @@ class MaskIndex:
         """
         home = self.home
         if not home.on_host:
-            chosen: Any = indices if isinstance(indices, slice) or home.holds(indices) else home.upload(np.asarray(indices))
+            chosen: Any = (
+                indices if isinstance(indices, slice) or home.holds(indices) else home.upload(np.asarray(indices))
+            )
             parts = (home.contiguous(part[chosen]) for part in (self.packed.bits, self.packed.before))
             return MaskIndex(PackedMasks(*parts), self.shape[2])
         chosen = indices if isinstance(indices, slice) else np.atleast_1d(np.asarray(indices))
@@ -118,8 +120,6 @@ def pack(masks: Any, home: Home = HOST) -> MaskIndex:
     batch, height, width = masks.shape
     # torch knows little of unsigned numbers; kernels look at bits alone.
     bits, counts = ("uint64", "uint32") if home.on_host else ("int64", "int32")
-    packed = PackedMasks(
-        home.empty((batch, height, mask_words(width)), bits), home.empty((batch, height + 1), counts)
-    )
+    packed = PackedMasks(home.empty((batch, height, mask_words(width)), bits), home.empty((batch, height + 1), counts))
     home.backend().pack_masks(masks, packed, get_num_threads())
     return MaskIndex(packed, width)

@@ -147,7 +147,8 @@ def noise(
         _check_out(home, out, plan)
         written(out)
     if not home.on_host:
-        return _device_noise(home, plan, spec, samples, out)
+        made: torch.Tensor = _device_noise(home, plan, spec, samples, out)
+        return made
     threads = get_num_threads()
     require_memory(plan.memory(threads, fresh=out is None), plan.title)
     ids = ids_at(HOST, samples, plan.sizes[0])

@@ -275,7 +275,8 @@ def marks_for(
     if isinstance(wanted, (bool, np.bool_)):
         if wanted and not return_info:
             raise ValueError("lesion_mask=True needs return_info=True, which returns it; or pass an array to fill")
-        return home.empty(shape, "uint8" if home.on_host else "bool") if wanted else None
+        made: Uint8Array | None = home.empty(shape, "uint8" if home.on_host else "bool") if wanted else None
+        return made
     if not (isinstance(wanted, (torch.Tensor, np.ndarray)) or hasattr(wanted, "__cuda_array_interface__")):
         raise TypeError(f"lesion_mask must be a bool, a torch tensor or a NumPy array, not {type(wanted).__name__}")
     same_home(home, wanted, "lesion_mask")
@@ -291,7 +292,8 @@ def marks_for(
         raise ValueError("lesion_mask must not share memory with images or out")
     if not isinstance(lungs, MaskIndex) and home.overlap(array, lungs):
         raise ValueError("lesion_mask must not share memory with masks, which are still needed while it is written")
-    return array.view(np.uint8) if home.on_host else array
+    marks: Uint8Array = array.view(np.uint8) if home.on_host else array
+    return marks
 
 
 def _record(home: Home, batch: int, most: int, marks: Uint8Array | None, details: bool) -> PasteRecord:

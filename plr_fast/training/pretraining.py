@@ -139,12 +139,10 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
         common |= {name: as_range(getattr(config, name)) for name in names}
     samples = config.samples_per_epoch or len(train)
     length: dict[str, Any] = {"freeze" if config.freeze else "length": samples}
-    return on_data_device(
-        config.data_device,
-        config.accelerator,
-        PseudoLesionDataset(store, train, seed=config.seed, **length, **common),
-        PseudoLesionDataset(store, val, seed=config.validation_seed, **common),
-    )
+    train_data = PseudoLesionDataset(store, train, seed=config.seed, **length, **common)
+    val_data = PseudoLesionDataset(store, val, seed=config.validation_seed, **common)
+    train_placed, val_placed = on_data_device(config.data_device, config.accelerator, train_data, val_data)
+    return train_placed, val_placed
 
 
 def _bank(config: PretrainConfig) -> Any:

@@ -17,6 +17,7 @@ from plr_fast.data.sampling import EpochSampler
 from plr_fast.ops.homes import OF_TORCH
 from plr_fast.training import PretrainConfig, pretrain
 from tests.backends.cuda.device import pretended
+from tests.data.test_context import make
 from tests.training.conftest import small_pretraining, write_store
 
 pytest.importorskip("plr_fast._cuda_host", reason="needs the host launcher, which tools/setup.sh dev builds")
@@ -69,9 +70,22 @@ def test_batches_are_those_of_the_host(store: SliceStore, bank: LesionBank, sett
             assert torch.equal(batch[name], tensor), name
 
 
-def test_a_batch_copies_its_keys_alone(
-    store: SliceStore, bank: LesionBank, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("settings", [{"lesion_masks": True}, {"corruption": "shuffle"}], ids=str)
+def test_neighbours_come_along(tmp_path: Path, bank: LesionBank, settings: dict[str, Any]) -> None:
+    ids = [f"{volume}.tif#{page:04d}" for page in range(4) for volume in "ab"]
+    store = make(tmp_path / "volumes", ids)
+    if "corruption" not in settings:
+        settings = {**settings, "bank": bank}
+    data = PseudoLesionDataset(store, np.array([0, 3, 4]), context=2, **settings)
+    expected = data.__getitems__([0, 2, 1]).tensors
+    with pretended():
+        placed = DevicePseudoLesions(data, "cuda:0")
+        batch = placed.__getitems__([0, 2, 1]).tensors
+    assert batch["image"].shape == (3, 5, 32, 32)
+    assert all(torch.equal(batch[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_batch_copies_its_keys_alone(store: SliceStore, bank: LesionBank, monkeypatch: pytest.MonkeyPatch) -> None:
     data = PseudoLesionDataset(store, store.select("train", 0), bank=bank)
     with pretended() as home:
         placed = DevicePseudoLesions(data, "cuda:0")
@@ -81,7 +95,7 @@ def test_a_batch_copies_its_keys_alone(
         monkeypatch.setattr(home, "download", lambda array: pytest.fail("nobody waits for the device"))
         monkeypatch.setattr(home, "wait", lambda: pytest.fail("nobody waits for the device"))
         placed.__getitems__([0, 1, 2, 1])
-    assert uploaded == [(3, 4)]
+    assert uploaded == [(4, 4)]
 
 
 def test_keys_beyond_it_are_refused(store: SliceStore, bank: LesionBank) -> None:

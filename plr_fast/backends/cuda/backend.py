@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..specs import BlurSpec, FreshSpec, FreshTable, NoiseSpec, PackedMasks, PasteRecord, PasteSpec, PatchBank, Shape, ShuffleSpec
+from ..specs import (
+    BlurSpec,
+    FreshSpec,
+    FreshTable,
+    NoiseSpec,
+    PackedMasks,
+    PasteRecord,
+    PasteSpec,
+    PatchBank,
+    Shape,
+    ShuffleSpec,
+)
 from . import bank, copies, filters, fresh, masks, noise, paste
 from .arrays import Array
+from .fresh import Table
 from .launch import Context
+from .masks import Masks
 from .params import SampleIds
+from .paste import Bank, Record
 
 
 class CudaBackend:
@@ -77,7 +91,7 @@ class CudaBackend:
         record: PasteRecord,
         threads: int,  # noqa: ARG002
     ) -> None:
-        described = paste.Record(
+        described = Record(
             self._describe(record.counts),
             self._describe(record.skipped),
             *(self._optional(a) for a in (record.boxes, record.patches, record.weights, record.lesions)),
@@ -99,13 +113,13 @@ class CudaBackend:
     def _optional(self, array: Any) -> Array | None:
         return None if array is None else self._describe(array)
 
-    def _masks(self, packed: PackedMasks) -> masks.Masks:
-        return masks.Masks(self._describe(packed.bits), self._describe(packed.before))
+    def _masks(self, packed: PackedMasks) -> Masks:
+        return Masks(self._describe(packed.bits), self._describe(packed.before))
 
-    def _bank(self, packed: PatchBank) -> paste.Bank:
+    def _bank(self, packed: PatchBank) -> Bank:
         parts = (packed.pixels, packed.offsets, packed.heights, packed.widths)
-        return paste.Bank(*(self._describe(part) for part in parts))
+        return Bank(*(self._describe(part) for part in parts))
 
-    def _table(self, table: FreshTable) -> fresh.Table:
+    def _table(self, table: FreshTable) -> Table:
         parts = (table.low, table.scale, table.permutation, table.offsets)
-        return fresh.Table(*(self._describe(part) for part in parts))
+        return Table(*(self._describe(part) for part in parts))

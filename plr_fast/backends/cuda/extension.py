@@ -25,7 +25,11 @@ def load() -> ExtensionLauncher:
         _cuda = importlib.import_module("plr_fast._cuda")
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "plr_fast._cuda"
-        why = "this installation has no compiled CUDA kernels" if missing else f"the CUDA kernels cannot be loaded: {error}"
+        why = (
+            "this installation has no compiled CUDA kernels"
+            if missing
+            else f"the CUDA kernels cannot be loaded: {error}"
+        )
         raise BackendUnavailableError(f"{why}; {_MEND}") from None
     try:
         count = _cuda.device_count()

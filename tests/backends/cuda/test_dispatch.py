@@ -32,7 +32,15 @@ from tests.backends.cuda.device import PretendedHome, pretended
 pytest.importorskip("plr_fast._cuda_host", reason="needs the host launcher, which tools/setup.sh dev builds")
 
 BANK: dict[str, Any] = {"count": 40, "images": 4, "size": 64, "patch": (3, 9), "threshold": 140, "seed": 3}
-FRESH: dict[str, Any] = {"images": 3, "size": 64, "patch": (3, 9), "threshold": 140, "cells": 2, "octaves": 2, "seed": 3}
+FRESH: dict[str, Any] = {
+    "images": 3,
+    "size": 64,
+    "patch": (3, 9),
+    "threshold": 140,
+    "cells": 2,
+    "octaves": 2,
+    "seed": 3,
+}
 IDS = [5, -2, 2**40]
 
 
@@ -249,9 +257,7 @@ def test_float_images_are_looked_at_only_on_demand(device: PretendedHome) -> Non
         gaussian_blur(images, check=True)
 
 
-def test_what_lies_in_different_places_is_refused(
-    device: PretendedHome, bank: LesionBank, fresh: FreshLesions
-) -> None:
+def test_what_lies_in_different_places_is_refused(device: PretendedHome, bank: LesionBank, fresh: FreshLesions) -> None:
     host, lungs = scene()
     images, masks = torch.from_numpy(host), torch.from_numpy(lungs)
     moved = bank.to("cpu")

@@ -31,7 +31,10 @@ def compiled(unit: str, architecture: str) -> str:
     """Return the PTX of a unit."""
     nvrtc = library()
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), sources.unit_source(unit).encode(), b"unit.cu", 0, None, None) == 0
+    assert (
+        nvrtc.nvrtcCreateProgram(ctypes.byref(program), sources.unit_source(unit).encode(), b"unit.cu", 0, None, None)
+        == 0
+    )
     folders = (f"-I{folder}" for folder in sources.include_folders())
     options = [option.encode() for option in (*OPTIONS, f"--gpu-architecture={architecture}", *folders)]
     status = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))

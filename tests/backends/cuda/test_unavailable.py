@@ -233,7 +233,9 @@ def test_cuda_comes_before_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_any_all_reasons_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     use_extension(monkeypatch, device_count=lambda: 0)
-    with pytest.raises(BackendUnavailableError, match=r"on CUDA devices here \(cuda: there is no GPU.*; cupy: CuPy is not"):
+    with pytest.raises(
+        BackendUnavailableError, match=r"on CUDA devices here \(cuda: there is no GPU.*; cupy: CuPy is not"
+    ):
         active_name("cuda")
     assert "operations run on the CPU alone" in _doctor_on_gpu(monkeypatch)
 
@@ -285,7 +287,9 @@ def test_out_of_memory_says_where_and_what_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch, "empty", failing(torch.OutOfMemoryError(said)))
     home = homes.TorchHome(torch.device("cuda", 0))
     for call in (lambda: home.empty((2, 3), "float32"), lambda: TorchMemory(torch.device("cuda", 0)).empty(5)):
-        with pytest.raises(DeviceMemoryError, match=r"no memory on cuda:0: pass fewer .* which 3.50 GiB is free\.$") as e:
+        with pytest.raises(
+            DeviceMemoryError, match=r"no memory on cuda:0: pass fewer .* which 3.50 GiB is free\.$"
+        ) as e:
             call()
         assert isinstance(e.value, MemoryError)
         assert isinstance(e.value.__cause__, torch.OutOfMemoryError)
