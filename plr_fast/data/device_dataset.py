@@ -24,7 +24,8 @@ class DevicePseudoLesions(Dataset[Sample]):
     """The samples of a :class:`PseudoLesionDataset`, bit for bit, made on a GPU from slices copied there once.
 
     A batch costs the host the queueing of its kernels and one small copy of keys; nobody waits. Use it in a
-    ``DataLoader`` without workers and without pinned memory; batches are tensors of the device, valid on the current stream.
+    ``DataLoader`` without workers and without pinned memory; batches are tensors
+    of the device, valid on the current stream.
 
     Args:
         data: what to make; its settings and its epoch are used, its slices copied.

@@ -55,7 +55,7 @@ def gaussian_blur(
     rounded to 1/256, so the result can differ from the exact one by a grey level.
 
     Args:
-        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch, NumPy or CuPy, on the CPU or a CUDA device.
+        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], of torch, NumPy or CuPy, on the CPU or a GPU.
         size: side of the kernel, odd, 1..63.
         sigma: standard deviation in pixels. 0 (the paper's) means what it means to OpenCV: a fixed kernel up to size 9,
             binomial (1, 4, 6, 4, 1) / 16 for 5; beyond, sigma = 0.3 * ((size - 1) / 2 - 1) + 0.8. That formula would
@@ -65,8 +65,8 @@ def gaussian_blur(
         seed: 0..2^64-1; matters with ``windows`` only.
         samples: ids of the samples, one per image; default 0..B-1.
         out: where to write, like ``images``; may be ``images`` itself.
-        check: look for NaN and values outside [0, 1] in float images first; default on the CPU only, because a GPU would
-            have to be waited for.
+        check: look for NaN and values outside [0, 1] in float images first; default on the CPU only, because a GPU
+            would have to be waited for.
 
     Returns:
         The blurred images, same kind, shape and dtype as ``images`` (``out`` itself if given).
@@ -140,7 +140,7 @@ def local_shuffle(
     """Shuffle the pixels inside each block of a grid, as PLR-L does (paper III.B: 100 blocks), or inside windows.
 
     Args:
-        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch, NumPy or CuPy, on the CPU or a CUDA device.
+        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], of torch, NumPy or CuPy, on the CPU or a GPU.
         grid: blocks along each side, or (rows, columns); sides that do not divide give blocks that differ by a pixel.
         windows: instead of the grid, shuffle inside this many random windows, each filled from the original image
             (Models Genesis' way; the paper speaks of 1000).
@@ -148,8 +148,8 @@ def local_shuffle(
         seed: 0..2^64-1.
         samples: ids of the samples, one per image; default 0..B-1.
         out: where to write, like ``images``; may be ``images`` itself.
-        check: look for NaN and values outside [0, 1] in float images first; default on the CPU only, because a GPU would
-            have to be waited for.
+        check: look for NaN and values outside [0, 1] in float images first; default on the CPU only, because a GPU
+            would have to be waited for.
 
     Returns:
         The shuffled images, same kind, shape and dtype as ``images`` (``out`` itself if given).

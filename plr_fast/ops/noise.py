@@ -104,9 +104,9 @@ def perlin_noise(
         grey: for uint8, "fixed" maps -1..1 to 0..255; "minmax" maps each sample's own extremes to 0..255, as the
             paper's rule "mean grey above 180" presumes (a flat sample becomes 0).
         device: of the result: "cpu" (the same as None), "cuda", "cuda:1", ...; with ``out``, that of ``out``.
-        out: tensor or array (torch, NumPy, CuPy) to write to, of that shape and dtype, any strides. Fastest: the page faults of fresh memory
-            take about half the time of filling it where the system grants huge pages, twice that time where not (see
-            docs/design.md).
+        out: tensor or array (torch, NumPy, CuPy) to write to, of that shape and dtype, any strides. Fastest: the page
+            faults of fresh memory take about half the time of filling it where the system grants huge pages, twice that
+            time where not (see docs/design.md).
 
     Returns:
         A torch tensor of ``shape``, or ``out`` itself.

@@ -142,7 +142,7 @@ def paste_lesions(
     depends on ``seed``, its sample id and its mask alone.
 
     Args:
-        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], torch, NumPy or CuPy, on the CPU or a CUDA device.
+        images: (B, H, W) or (B, 1, H, W), uint8 or float32 in [0, 1], of torch, NumPy or CuPy, on the CPU or a GPU.
         masks: bool or uint8 (non-zero = lung), the same shape up to the channel axis; or what
             :func:`plr_fast.index_masks` made of them, which saves a pass over them in every call.
         bank: the patches; or :class:`plr_fast.FreshLesions`, which make new ones for each sample. On the images'

@@ -90,7 +90,7 @@ class PretrainConfig(TrainConfig):
     recipe: str = ""
     """For the run's record: which named config or file these settings began with. --config fills it in."""
     data_device: Literal["auto", "cpu", "cuda"] = "cpu"
-    """Where slices lie and are corrupted. cuda: copied to the GPU that trains, once; a batch then costs the CPU nothing.
+    """Where slices lie and are corrupted. cuda: copied to the GPU that trains, once; the CPU then has hardly any work.
     auto: there if training runs there and they take at most half of its free memory. The samples are the same."""
 
     def check(self) -> None:

@@ -1,7 +1,7 @@
 """A device for tests without a GPU: tensors of the CPU, kernels run by the host launcher.
 
-While :func:`pretended` is on, operations treat torch's tensors of the CPU as a GPU's. NumPy's arrays stay the host's, so
-that the native backend gives what is expected.
+While :func:`pretended` is on, operations treat torch's tensors of the CPU as a GPU's. NumPy's arrays stay the host's,
+so that the native backend gives what is expected.
 """
 
 from __future__ import annotations

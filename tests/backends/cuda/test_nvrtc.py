@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import re
@@ -20,10 +21,8 @@ def library() -> ctypes.CDLL:
     for folder in spec.submodule_search_locations or [] if spec is not None else []:
         places += map(str, sorted(Path(folder).glob("*/lib/libnvrtc.so.*[0-9]")))
     for place in (*places, "libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so"):
-        try:
+        with contextlib.suppress(OSError):
             return ctypes.CDLL(place)
-        except OSError:
-            continue
     pytest.skip("NVRTC is not here: pip install nvidia-cuda-nvrtc")
 
 

@@ -137,7 +137,7 @@ def cupy_module(**changes: Any) -> ModuleType:
         (None, r"CuPy is not installed; pip install 'cupy-cuda1\dx\[ctk\]'"),
         (
             cupy_module(cuda__runtime__getDeviceCount=failing(ImportError("libcudart.so.11.0: cannot open"))),
-            r"CuPy 14.2 is installed but finds no usable GPU \(libcudart.so.11.0: cannot open\): it must be the one for",
+            r"CuPy 14.2 is installed but finds no usable GPU \(libcudart.so.11.0: cannot open\): it must be the one",
         ),
         (cupy_module(cuda__runtime__getDeviceCount=lambda: 0), "CUDA_VISIBLE_DEVICES hides it"),
         (
