@@ -17,6 +17,7 @@ from ..backends import get_num_threads
 from ..backends.specs import MAX_OCTAVES, PatchBank, Shape, Uint8Array
 from ..errors import DataError
 from ..files import atomic_path
+from . import bank_device
 from .arguments import integer, number, pair, require_memory, seed_value
 from .bank_search import search
 from .bank_settings import BankSettings, varied
@@ -98,6 +99,7 @@ class LesionBank(Sequence[Uint8Array]):
         lacunarity: float = 2,
         seed: int = 0,
         max_candidates: int = 2**22,
+        device: object = None,
     ) -> LesionBank:
         """Cut ``count`` patches from ``images`` noise images, as the paper does (III.B).
 
@@ -118,11 +120,15 @@ class LesionBank(Sequence[Uint8Array]):
             lacunarity: see :func:`plr_fast.perlin_noise`.
             seed: 0..2^64-1.
             max_candidates: give up after looking at so many.
+            device: where images will be, as with :meth:`to`. On a GPU the search runs there if all images have the same
+                noise settings and fit (1 GiB); otherwise on the CPU. The patches are the same.
 
         Raises:
             TypeError, ValueError: an argument of the wrong type or out of range.
             DataError: too few candidates are bright enough; the message tells how grey they were.
+            BackendUnavailableError: there is no such device, or nothing that can run on it.
         """
+        home = home_on(device)
         low, high = pair(patch, "patch", 1, LARGEST_PATCH)
         settings = BankSettings(
             count=integer(count, "count", 1, 2**24),
@@ -139,7 +145,13 @@ class LesionBank(Sequence[Uint8Array]):
         if high > settings.size:
             raise ValueError(f"patch must fit into the noise images, {size} pixels wide, not be up to {high} pixels")
         require_memory(settings.count * high * high, f"a bank of {count} patches")
-        return cls(search(settings, integer(max_candidates, "max_candidates", 1, 2**32)), settings)
+        most = integer(max_candidates, "max_candidates", 1, 2**32)
+        if home.on_host or not bank_device.can_search(settings, most):
+            return cls(search(settings, most), settings).at(home)
+        placed, packed = bank_device.search(home, settings, most)
+        bank = cls(packed, settings)
+        bank._home, bank._placed = home, placed
+        return bank
 
     def __len__(self) -> int:
         return len(self.packed.offsets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -39,11 +40,11 @@ def search(settings: BankSettings, max_candidates: int) -> PatchBank:
     groups = image_groups(settings)
     accepted, seen, rounds = 0, 0, 0
     grey = np.zeros(256, np.int64)
-    step = -(-_FIRST_ROUNDS * settings.count // settings.images)
+    step = rounds_at_first(settings)
     while accepted < settings.count:
         step = min(step, (max_candidates - seen) // settings.images)
         if step < 1:
-            _give_up(settings, seen, accepted, grey)
+            give_up(settings, seen, accepted, grey)
         parts = [found]
         latest = np.iinfo(np.int64).max  # in candidate order, nothing after this can be among the first `count`
         for noise, ids in groups:
@@ -57,9 +58,7 @@ def search(settings: BankSettings, max_candidates: int) -> PatchBank:
         found = _first(settings.count, parts)
         rounds += step
         seen += step * settings.images
-        # Enough rounds for what is missing at the rate seen so far, with a little to spare.
-        missing = (settings.count - accepted) * 1.1 / max(accepted, 1) * rounds
-        step = max(1, min(int(missing) + 1, 4 * rounds))
+        step = more_rounds(settings, accepted, rounds)
     lengths = found.lengths()
     heights, widths = found.rows[:, 1].astype(np.int32), found.rows[:, 2].astype(np.int32)
     return PatchBank(found.pixels, np.cumsum(lengths) - lengths, heights, widths)
@@ -134,7 +133,19 @@ def _first(count: int, parts: list[_Accepted]) -> _Accepted:
     return _Accepted(rows[first], _cut(whole.pixels[None, None], boxes))
 
 
-def _give_up(settings: BankSettings, seen: int, accepted: int, grey: np.ndarray) -> None:
+def rounds_at_first(settings: BankSettings) -> int:
+    """Return how many rounds of candidates to look at before anything is known."""
+    return -(-_FIRST_ROUNDS * settings.count // settings.images)
+
+
+def more_rounds(settings: BankSettings, accepted: int, rounds: int) -> int:
+    """Return how many more rounds give what is missing, at the rate seen so far and with a little to spare."""
+    missing = (settings.count - accepted) * 1.1 / max(accepted, 1) * rounds
+    return max(1, min(int(missing) + 1, 4 * rounds))
+
+
+def give_up(settings: BankSettings, seen: int, accepted: int, grey: np.ndarray) -> NoReturn:
+    """Raise the error that tells how grey the candidates were."""
     if not seen:
         raise DataError(
             f"max_candidates allows less than one for each of the {settings.images} images: raise it, or take fewer "

@@ -52,6 +52,22 @@ class CudaBackend:
     ) -> None:
         bank.candidates(self.context, self._describe(images), image_ids, seed, patch, first_round, self._describe(out))
 
+    def pick(
+        self,
+        candidates: Any,
+        image_ids: SampleIds,
+        all_images: int,
+        first_round: int,
+        patch: tuple[int, int],
+        threshold: int,
+        out: tuple[Any, Any, Any, Any, Any],
+    ) -> None:
+        """Fill found, grey, orders, boxes and offsets: see :class:`plr_fast.backends.cuda.bank.Picks`."""
+        picks = bank.Picks(*(self._describe(array) for array in out))
+        bank.pick(
+            self.context, self._describe(candidates), image_ids, all_images, first_round, patch, threshold, picks
+        )  # fmt: skip
+
     def cut(self, images: Any, boxes: Any, offsets: Any, out: Any, threads: int) -> None:  # noqa: ARG002
         arrays = (self._describe(array) for array in (images, boxes, offsets, out))
         bank.cut(self.context, *arrays)

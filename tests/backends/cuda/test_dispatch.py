@@ -26,7 +26,8 @@ from plr_fast import (
     perlin_noise,
 )
 from plr_fast.backends import get_backend
-from plr_fast.errors import BackendUnavailableError
+from plr_fast.errors import BackendUnavailableError, DataError
+from plr_fast.ops import homes
 from tests.backends.cuda.device import PretendedHome, pretended
 
 pytest.importorskip("plr_fast._cuda_host", reason="needs the host launcher, which tools/setup.sh dev builds")
@@ -176,6 +177,49 @@ def test_paste(
     assert paste_lesions(copy, index, moved, **arguments) is copy
     same(copy, expected)
     same(marks, told.lesion_mask.view(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"count": 300, "threshold": 175},  # not found at once
+        {"octaves": (2, 3)},  # made on the CPU
+    ],
+    ids=str,
+)
+def test_banks_are_made_on_the_device(device: PretendedHome, settings: dict[str, Any]) -> None:
+    arguments = {**BANK, **settings}
+    expected = _on_host(arguments)
+    device.launcher.launched.clear()
+    made = LesionBank.generate(**arguments, device="cuda:0")
+    assert made == expected
+    assert made.device == "cuda:0"
+    assert ("pick_scan" in {kernel for kernel, _, _ in device.launcher.launched}) is ("octaves" not in settings)
+    images, masks = scene()
+    same(
+        paste_lesions(torch.from_numpy(images), torch.from_numpy(masks), made, shape="cloud"),
+        paste_lesions(images, masks, expected, shape="cloud"),
+    )
+
+
+def _on_host(arguments: dict[str, Any]) -> LesionBank:
+    before = homes.OF_TORCH[torch.device("cpu")]
+    homes.OF_TORCH[torch.device("cpu")] = homes.HOST
+    try:
+        return LesionBank.generate(**arguments)
+    finally:
+        homes.OF_TORCH[torch.device("cpu")] = before
+
+
+def test_a_bank_that_cannot_be_filled_is_explained_alike(device: PretendedHome) -> None:
+    arguments = {**BANK, "threshold": 254, "max_candidates": 5000}
+    texts = []
+    for make in (_on_host, lambda settings: LesionBank.generate(**settings, device="cuda:0")):
+        with pytest.raises(DataError, match="mean grey has median") as caught:
+            make(arguments)
+        texts.append(str(caught.value))
+    assert texts[0] == texts[1]
 
 
 def test_mask_index(device: PretendedHome) -> None:
