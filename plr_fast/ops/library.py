@@ -68,6 +68,10 @@ class _TensorBank(LesionBank):
         self._placed = PatchBank(*parts)
 
 
+def _noise(shape: Sequence[int], *, device: torch.device | None = None, **settings: Any) -> Any:
+    return noise(shape, device=device, **settings)
+
+
 def _paste(images: torch.Tensor, masks: torch.Tensor, *bank: torch.Tensor, **settings: Any) -> Any:
     return paste(images, masks, _TensorBank(*bank), return_info=False, lesion_mask=False, **settings)
 
@@ -86,7 +90,7 @@ _define(
     "perlin_noise",
     f"SymInt[] shape, *, float[] cells, int octaves, float persistence, float lacunarity, {_SAMPLES}, bool tileable, "
     "ScalarType dtype, str grey, Device? device=None",
-    noise,
+    _noise,
     _new,
 )
 _define(

@@ -75,7 +75,7 @@ def test_opcheck(name: str, arguments: tuple[Any, ...], settings: dict[str, Any]
 
 @pytest.mark.parametrize("function", PUBLIC, ids=lambda f: f.__name__)
 def test_operators_have_every_argument_of_their_function(function: Callable[..., Any]) -> None:
-    public = set(inspect.signature(function).parameters) - {"out", "bank", "device", "return_info", "lesion_mask"}
+    public = set(inspect.signature(function).parameters) - {"out", "bank", "return_info", "lesion_mask"}
     bank = {"pixels", "offsets", "heights", "widths"} if function is paste_lesions else set()
     for suffix, added in (("", set()), ("_out", {"out"})):
         schema = getattr(torch.ops.plr_fast, function.__name__ + suffix).default._schema
