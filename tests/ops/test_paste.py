@@ -273,7 +273,7 @@ def test_index_of_nothing_and_of_nonsense() -> None:
         index_masks(np.zeros((1, 4, 4), np.float32))
     with pytest.raises(ValueError, match="masks must have shape"):
         index_masks(np.zeros((4, 4), bool))
-    with pytest.raises(TypeError, match="masks must be a torch tensor or a NumPy array"):
+    with pytest.raises(TypeError, match="masks must be a torch tensor, a NumPy or a CuPy array"):
         index_masks([[1]])  # type: ignore[arg-type]
 
 
@@ -422,7 +422,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"images": np.zeros((4, 50, 37))}, TypeError, "images must be uint8 or float32, not float64"),
     ({"images": torch.zeros(4, 50, 37, dtype=torch.bfloat16)}, TypeError, "bfloat16"),
     ({"images": torch.zeros(4, 50, 37, device="meta")}, ValueError, "images is on meta"),
-    ({"images": [[1]]}, TypeError, "images must be a torch tensor or a NumPy array, not list"),
+    ({"images": [[1]]}, TypeError, "images must be a torch tensor, a NumPy or a CuPy array, not list"),
     ({"images": damaged(float("nan"))}, ValueError, "images contain NaN .in image 2."),
     ({"images": damaged(-1000.0)}, ValueError, "images range from -1000 to 0.5"),
     ({"images": damaged(float("inf"))}, ValueError, "must lie in .0, 1."),
