@@ -23,7 +23,6 @@ from plr_fast import (
 )
 from plr_fast.data import DevicePseudoLesions, PseudoLesionDataset, SliceStore
 from tests.gpu.test_operations import scene
-from tests.training.conftest import small_pretraining, write_store
 
 SHAPE = (4, 256, 256)
 
@@ -149,7 +148,9 @@ def test_out_of_memory(gpu: torch.device) -> None:
 
 
 def test_training_from_the_gpu(gpu: torch.device, bank: LesionBank, tmp_path: Path) -> None:
+    pytest.importorskip("lightning_fabric")
     from plr_fast.training import pretrain
+    from tests.training.conftest import small_pretraining, write_store
 
     path = write_store(tmp_path / "store")
     store = SliceStore.open(path)

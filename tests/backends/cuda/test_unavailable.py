@@ -284,7 +284,7 @@ def test_out_of_memory_says_where_and_what_to_do(monkeypatch: pytest.MonkeyPatch
         "CUDA out of memory. Tried to allocate 64.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 3.50 GiB is "
         "free. Process 7 has 75 GiB memory in use. See documentation for Memory Management"
     )
-    monkeypatch.setattr(torch, "empty", failing(torch.OutOfMemoryError(said)))
+    monkeypatch.setattr(torch, "empty", failing(torch.cuda.OutOfMemoryError(said)))
     home = homes.TorchHome(torch.device("cuda", 0))
     for call in (lambda: home.empty((2, 3), "float32"), lambda: TorchMemory(torch.device("cuda", 0)).empty(5)):
         with pytest.raises(
@@ -292,7 +292,7 @@ def test_out_of_memory_says_where_and_what_to_do(monkeypatch: pytest.MonkeyPatch
         ) as e:
             call()
         assert isinstance(e.value, MemoryError)
-        assert isinstance(e.value.__cause__, torch.OutOfMemoryError)
+        assert isinstance(e.value.__cause__, torch.cuda.OutOfMemoryError)
 
 
 def test_importing_touches_no_gpu() -> None:
