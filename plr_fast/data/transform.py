@@ -79,7 +79,7 @@ class PseudoLesionTransform:
         seed: int = 0,
         device: str | torch.device | None = None,
     ) -> None:
-        home = home_on(device)
+        home = HOST if device is None else home_on(device)
         if lesions == "clouds":
             raise ValueError("clouds are no patches: call paste_clouds on the CPU for them")
         if corruption not in CORRUPTIONS:

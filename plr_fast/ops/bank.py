@@ -128,7 +128,7 @@ class LesionBank(Sequence[Uint8Array]):
             DataError: too few candidates are bright enough; the message tells how grey they were.
             BackendUnavailableError: there is no such device, or nothing that can run on it.
         """
-        home = home_on(device)
+        home = HOST if device is None else home_on(device)
         low, high = pair(patch, "patch", 1, LARGEST_PATCH)
         settings = BankSettings(
             count=integer(count, "count", 1, 2**24),

@@ -85,7 +85,7 @@ class FreshLesions:
         seed: int = 0,
         device: object = None,
     ) -> None:
-        home = home_on(device)
+        home = HOST if device is None else home_on(device)
         low, high = pair(patch, "patch", 1, LARGEST_PATCH)
         self.settings = FreshSettings(
             images=integer(images, "images", 1, 2**24),
