@@ -86,6 +86,10 @@ class Home(Protocol):
         """Tell whether two arrays begin at the same address."""
 
 
+# NumPy takes microseconds to make up these names.
+_NAMES = {np.dtype(name): name for name in ("uint8", "bool", "float32", "float16", "int32", "int64")}
+
+
 class HostHome:
     """NumPy arrays, and torch tensors of the CPU seen as such."""
 
@@ -99,7 +103,7 @@ class HostHome:
         return isinstance(value, np.ndarray) or (isinstance(value, torch.Tensor) and value.is_cpu)
 
     def dtype(self, array: np.ndarray) -> str:
-        return array.dtype.name
+        return _NAMES.get(array.dtype) or array.dtype.name
 
     def contiguous(self, array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array)
