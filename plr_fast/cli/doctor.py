@@ -29,7 +29,7 @@ PACKAGES = (
     "torch", "numpy", "numba", "scipy", "scikit-image", "scikit-learn", "lightning-fabric", "pillow", "safetensors",
     "tensorboard", "matplotlib", "tyro", "rich", "jinja2", "pyyaml",
 )  # fmt: skip
-VARIABLES = ("PLR_FAST_BACKEND", "PLR_FAST_ISA", "PLR_FAST_DEBUG", "CUDA_VISIBLE_DEVICES")
+VARIABLES = ("PLR_FAST_BACKEND", "PLR_FAST_ISA", "PLR_FAST_DEBUG", "PLR_FAST_CACHE", "CUDA_VISIBLE_DEVICES")
 
 
 @dataclass(frozen=True)

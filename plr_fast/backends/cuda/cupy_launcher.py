@@ -1,24 +1,28 @@
-"""Launching by CuPy: its NVRTC compiles the kernels' text when they are first used, and caches them on disk.
+"""Launching by CuPy: its NVRTC compiles the kernels' text when they are first used; the result is kept on disk.
 
-No nvcc is needed, and nothing is compiled at import. CuPy keeps compiled units in ``~/.cupy/kernel_cache``
-(``CUPY_CACHE_DIR`` names another place), one for each architecture.
+No nvcc is needed, and nothing is compiled at import.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import BackendUnavailableError
+from ...files import atomic_path
 from . import sources
 from .launch import Launch
 
 # As nvcc compiles them: no contraction, so that the bits are the CPU's.
 OPTIONS = ("--std=c++17", "--fmad=false")
+_MAX_THREADS_PER_BLOCK = 0  # the number of this attribute of functions, in the driver
 
 
 def load() -> CupyLauncher:
@@ -82,6 +86,7 @@ class CupyLauncher:
 
         self._cupy = cupy
         self._kernels: dict[tuple[str, int], _Kernel] = {}
+        self._modules: dict[tuple[str, int], Any] = {}
         self._ready = threading.local()  # its `devices`: those whose context is current in this thread when chosen
         self._multiprocessors = cache(self._ask_multiprocessors)
 
@@ -119,13 +124,23 @@ class CupyLauncher:
         found = self._kernels.get((name, device))
         if found is None:
             with self._on(device):
-                compiled = _module(sources.kernel_units()[name]).get_function(f"plr_{name}")
                 try:
+                    function = self._module(sources.kernel_units()[name], device).get_function(f"plr_{name}")
                     # The bound that the kernel was compiled with, which is what its blocks have.
-                    found = _Kernel(compiled.kernel.ptr, compiled.max_threads_per_block, compiled)
+                    threads = self._cupy.cuda.driver.funcGetAttribute(_MAX_THREADS_PER_BLOCK, function.ptr)
                 except Exception as error:
                     raise BackendUnavailableError(_unusable(f"could not compile the kernel {name}", error)) from error
+            found = _Kernel(function.ptr, threads, function)
             self._kernels[name, device] = found
+        return found
+
+    def _module(self, unit: str, device: int) -> Any:
+        found = self._modules.get((unit, device))
+        if found is None:
+            capability = self._cupy.cuda.Device(device).compute_capability
+            found = self._cupy.cuda.function.Module()
+            found.load(_compiled(unit, f"sm_{capability}"))
+            self._modules[unit, device] = found
         return found
 
     @contextmanager
@@ -145,11 +160,42 @@ class CupyLauncher:
                 runtime.setDevice(before)
 
 
-@cache
-def _module(unit: str) -> Any:
+def _compiled(unit: str, architecture: str) -> bytes:
+    """Return the machine code of a unit, from the cache if it is there.
+
+    CuPy's own way would flush small numbers to zero (``-ftz=true``), and other bits would come out; its cache looks at
+    neither headers nor the version of ours.
+    """
     import cupy
 
-    # CuPy's cache looks at the text it is given and at the options, not at headers: their hash goes along as a comment.
-    text = f"// headers {sources.fingerprint()}\n{sources.unit_source(unit)}"
-    folders = tuple(f"-I{folder}" for folder in sources.include_folders())
-    return cupy.RawModule(code=text, options=(*OPTIONS, *folders))
+    nvrtc = cupy.cuda.nvrtc
+    options = (*OPTIONS, f"--gpu-architecture={architecture}")
+    source = sources.unit_source(unit)
+    key = "\0".join((source, sources.fingerprint(), *options, str(nvrtc.getVersion())))
+    kept = cache_folder() / f"{unit}-{hashlib.sha256(key.encode()).hexdigest()}.cubin"
+    with suppress(OSError):
+        code = kept.read_bytes()
+        if hashlib.sha256(code[32:]).digest() == code[:32]:
+            return code[32:]
+    program = nvrtc.createProgram(source, f"{unit}.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, (*options, *(f"-I{folder}" for folder in sources.include_folders())))
+        code = bytes(nvrtc.getCUBIN(program))
+    except Exception as error:
+        log = nvrtc.getProgramLog(program).strip().partition("\n")[0]
+        raise RuntimeError(f"NVRTC for {architecture}: {error} {log}") from error
+    finally:
+        nvrtc.destroyProgram(program)
+    with suppress(OSError):  # without a cache it is compiled again next time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(kept) as temporary:
+            temporary.write_bytes(hashlib.sha256(code).digest() + code)
+    return code
+
+
+def cache_folder() -> Path:
+    """Return where compiled kernels are kept: ``PLR_FAST_CACHE``, else ``plr_fast`` in the user's folder of caches."""
+    named = os.environ.get("PLR_FAST_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plr_fast"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 import plr_fast
 from plr_fast import BackendUnavailableError, DeviceMemoryError
 from plr_fast.backends import active_name, get_backend, registry
-from plr_fast.backends.cuda import cupy_launcher, extension, sources
+from plr_fast.backends.cuda import cupy_launcher, extension
 from plr_fast.backends.cuda.launch import Launch
 from plr_fast.backends.cuda.memory import TorchMemory
 from plr_fast.cli import doctor
@@ -164,14 +165,15 @@ def test_package_of_cupy_fits_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cupy_launcher.package() == package
 
 
-def test_cupy_launches_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiles a unit once per device, chooses the device, and hands over the very bytes of the parameters."""
+def test_cupy_compiles_once_and_launches_what_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Compiles a unit once, for good; chooses the device; hands over the very bytes of the parameters."""
 
     class Params(ctypes.Structure):
         _fields_ = (("a", ctypes.c_int64), ("b", ctypes.c_int32))
 
     calls: list[Any] = []
     compiled: list[Any] = []
+    loaded: list[bytes] = []
     current = [0]
 
     def launch_kernel(*args: Any) -> None:
@@ -179,36 +181,48 @@ def test_cupy_launches_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         params = Params.from_address(argument)
         calls.append((current[0], *args[:9], params.a, params.b))
 
-    def raw_module(*, code: str, options: tuple[str, ...]) -> Any:
-        compiled.append((code, options))
-        kernel = SimpleNamespace(kernel=SimpleNamespace(ptr=99), max_threads_per_block=128)
-        return SimpleNamespace(get_function=lambda name: kernel)
-
     module = cupy_module(
         cuda__runtime__getDevice=lambda: current[0],
         cuda__runtime__setDevice=lambda i: current.__setitem__(0, i),
         cuda__driver__launchKernel=launch_kernel,
-        RawModule=raw_module,
+        cuda__driver__funcGetAttribute=lambda attribute, function: 128 if (attribute, function) == (0, 99) else -1,
+        cuda__nvrtc__createProgram=lambda source, name, headers, names: source,
+        cuda__nvrtc__compileProgram=lambda program, options: compiled.append((program, options)),
+        cuda__nvrtc__getCUBIN=lambda program: b"machine code",
+        cuda__nvrtc__destroyProgram=lambda program: None,
+        cuda__Device=lambda i: SimpleNamespace(compute_capability="90"),
+        cuda__function=SimpleNamespace(
+            Module=lambda: SimpleNamespace(load=loaded.append, get_function=lambda name: SimpleNamespace(ptr=99))
+        ),
     )
     monkeypatch.setitem(sys.modules, "cupy", module)
-    cupy_launcher._module.cache_clear()
+    monkeypatch.setenv("PLR_FAST_CACHE", str(tmp_path / "kept"))
     launcher = cupy_launcher.load()
-    try:
-        assert launcher.threads("pack_rows", 1) == 128
-        for _ in range(2):
-            launcher.launch(Launch("pack_rows", (5, 2, 1), Params(2**40, -3)), 1, 2**45)
-        assert calls == [(1, 99, 5, 2, 1, 128, 1, 1, 0, 2**45, 2**40, -3)] * 2
-        assert current == [0], "the caller's device is current again"
-        assert len(compiled) == 1
-        code, options = compiled[0]
-        assert "--fmad=false" in options
-        assert code.startswith(f"// headers {sources.fingerprint()}")
-        assert "PLR_KERNELS_mask" in code
-        vars(module.cuda.driver)["launchKernel"] = failing(RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS"))
-        with pytest.raises(RuntimeError, match="launching pack_rows: CUDA_ERROR_ILLEGAL_ADDRESS"):
-            launcher.launch(Launch("pack_rows", (1, 1, 1), Params()), 0, 0)
-    finally:
-        cupy_launcher._module.cache_clear()
+    assert launcher.threads("pack_rows", 1) == 128
+    for _ in range(2):
+        launcher.launch(Launch("pack_rows", (5, 2, 1), Params(2**40, -3)), 1, 2**45)
+    assert calls == [(1, 99, 5, 2, 1, 128, 1, 1, 0, 2**45, 2**40, -3)] * 2
+    assert current == [0], "the caller's device is current again"
+    cupy_launcher.load().threads("pack_rows", 0)  # another process
+    assert loaded == [b"machine code"] * 2
+    assert len(compiled) == 1, "the second time it came from the disk"
+    source, options = compiled[0]
+    assert "PLR_KERNELS_mask" in source
+    assert {"--fmad=false", "--gpu-architecture=sm_90"} < set(options)
+    assert not any("ftz" in option or "fast" in option for option in options)
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-3])
+    cupy_launcher.load().threads("pack_rows", 0)
+    assert len(compiled) == 2, "what is damaged is compiled again"
+    vars(module.cuda.driver)["launchKernel"] = failing(RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS"))
+    with pytest.raises(RuntimeError, match="launching pack_rows: CUDA_ERROR_ILLEGAL_ADDRESS"):
+        launcher.launch(Launch("pack_rows", (1, 1, 1), Params()), 0, 0)
+    vars(module.cuda.nvrtc).update(
+        compileProgram=failing(RuntimeError("NVRTC_ERROR_COMPILATION")), getProgramLog=lambda program: "bad arch\nmore"
+    )
+    message = r"could not compile the kernel noise_setup \(NVRTC for sm_90: NVRTC_ERROR_COMPILATION bad arch\)"
+    with pytest.raises(BackendUnavailableError, match=message):
+        launcher.threads("noise_setup", 0)
 
 
 def test_cuda_comes_before_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
