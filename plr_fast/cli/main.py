@@ -10,10 +10,11 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from .._version import __version__
 
@@ -73,6 +74,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as error:
         return explain(name, error)
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """What the command ``plr-fast`` calls: :func:`main`, then the end of the process."""
+    try:
+        status = main(arguments)
+    except Exception:
+        if not _one_of_many():
+            raise
+        traceback.print_exc()
+        status = FAILED
+    if _one_of_many():
+        # Taking the process group apart may wait for ever: its threads want the lock that the interpreter holds while
+        # it ends, and the interpreter waits for its threads. All is saved and closed by now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    raise SystemExit(status)
+
+
+def _one_of_many() -> bool:
+    """Whether this process was one of several of a training run."""
+    ranks = sys.modules.get("plr_fast.training.ranks")
+    return ranks is not None and ranks.met_others()
 
 
 class Terminated(KeyboardInterrupt):

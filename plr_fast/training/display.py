@@ -61,6 +61,12 @@ class Display:
         self._say(f"{self._where}: resumed after {epoch} epochs, {step} steps")
         self._bars.update(self._overall, completed=epoch)
 
+    def other_split(self, former: str) -> None:
+        self._say(
+            f"{self._where}: until now a step was split into {former}; batch norm takes its statistics from each part, "
+            "so the weights will differ a little from those of a run that was never split otherwise"
+        )
+
     def signal(self, number: int) -> None:
         # Runs in a signal handler, where writing through Python's buffered streams may find them in use.
         if self.enabled:

@@ -39,11 +39,11 @@ from .launch import (
 from .logs import EventLog, write_metrics
 from .optimizers import make_optimizer
 from .ranks import Ranks, end_together
-from .record import SUMMARY_FILE, check_same_run, write_record
+from .record import SUMMARY_FILE, check_same_run, other_split, write_record
 from .state import Keeper, State
 from .stored import require_files
 from .sync_norm import share_norms
-from .task import Batch, Task
+from .task import Batch, Task, has_batch_norm
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -133,7 +133,7 @@ class Engine:
             result = self._finish(reason)
             if self.guard.received is not None:
                 # Too late to stop this run, but whoever called it shall not go on with the next.
-                self._interrupt()
+                self._interrupt(self.guard.received)
             return result
 
     def _begin(self) -> None:
@@ -147,6 +147,8 @@ class Engine:
             if not self.first:
                 state.loss_sum = 0.0  # rank 0 carries the sum of all
             self.display.resumed(state.epoch, state.step)
+            if not config.sync_norm and has_batch_norm(self.task.model) and (split := other_split(config)):
+                self.display.other_split(split)
         elif config.resume:
             self.display.nothing_to_resume()
         else:
@@ -240,15 +242,15 @@ class Engine:
     def _after_step(self) -> None:
         config = self.config
         due = bool(config.checkpoint_seconds) and time.monotonic() - self.saved_time >= config.checkpoint_seconds
-        stop, due = self.ranks.vote(self.guard.received is not None, due)
+        stop, due = self.ranks.vote(self.guard.received or 0, due)
         self._obey(stop, due or bool(config.checkpoint_every and self.state.step % config.checkpoint_every == 0))
 
-    def _obey(self, stop: bool, due: bool) -> None:
-        """Save if it is time or all shall stop; then stop."""
+    def _obey(self, stop: int, due: bool) -> None:
+        """Save if it is time or a signal asks all to stop; then stop."""
         if stop or due:
             self._save_last()
         if stop:
-            self._interrupt()
+            self._interrupt(stop)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float | None]:
@@ -266,7 +268,7 @@ class Engine:
                 with self.fabric.autocast():
                     meter.update(model, batch)
             self.display.advance(bar)
-            self._obey(self.ranks.vote(self.guard.received is not None, False)[0], False)
+            self._obey(self.ranks.vote(self.guard.received or 0, False)[0], False)
         self._obey(*self.ranks.settle())
         values = meter.compute(self.fabric)
         self.display.remove(bar)
@@ -335,10 +337,10 @@ class Engine:
             self.saved_at = (state.epoch, state.samples)
         self.saved_time = time.monotonic()
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, signal: int) -> None:
         if self.first:
             self.display.saved_for_resume()
-        raise TrainingInterrupted(self.run_path, self.guard.received or 2)
+        raise TrainingInterrupted(self.run_path, signal)
 
     def _fetch(self, loader: DataLoader[Batch]) -> Iterator[Batch]:
         batches = iter(loader)
@@ -357,7 +359,7 @@ class Engine:
             if not alone or self.guard.received is None or "DataLoader worker" not in str(error):
                 raise
             self._save_last()
-            self._interrupt()
+            self._interrupt(self.guard.received)
 
     def _settle(self) -> None:
         """Read the losses of the steps since the last call and add them up, in order."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from torch import distributed as dist
 from torch import nn
 
 from ..backends import get_num_threads, set_num_threads
@@ -21,6 +22,7 @@ from ..backends.threads import available_cpus
 from ..console import console
 from ..errors import ConfigError
 from .config import TrainConfig
+from .errors import RankLostError
 from .interrupt import shield_worker
 from .record import check_run_folder, leave_locks, locked
 from .task import Batch
@@ -42,6 +44,11 @@ def with_devices(config: Config) -> Config:
     """
     started = _started_processes()
     if started is None:
+        if (config.num_nodes or 1) > 1 and "MASTER_ADDR" not in os.environ:
+            raise ConfigError(
+                f"num_nodes={config.num_nodes} needs something that starts the processes of all machines: torchrun or "
+                "SLURM (docs/scale.md has the lines), which say by themselves how many there are"
+            )
         return replace(config, devices=config.devices or 1, num_nodes=config.num_nodes or 1)
     launcher, devices, nodes = started
     for name, asked, found in (("devices", config.devices, devices), ("num_nodes", config.num_nodes, nodes)):
@@ -54,10 +61,16 @@ def with_devices(config: Config) -> Config:
 
 
 def with_precision(config: Config) -> Config:
-    """``config`` with precision="auto" replaced by what suits the device."""
+    """``config`` with precision="auto" replaced by what suits the device.
+
+    Raises:
+        ConfigError: float16 on a CPU, where Lightning would take bfloat16 instead.
+    """
+    cuda = config.accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available()
+    if config.precision == "16-mixed" and config.accelerator in ("cpu", "auto") and not cuda:
+        raise ConfigError("precision='16-mixed' needs a GPU: a CPU has no float16 training; bf16-mixed runs on both")
     if config.precision != "auto":
         return config
-    cuda = config.accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available()
     # Emulated, bfloat16 is slower than float32.
     suits = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     return replace(config, precision="bf16-mixed" if suits else "32-true")
@@ -88,6 +101,7 @@ def start_fabric(config: TrainConfig) -> Fabric:
 
     Raises:
         ConfigError: this machine cannot do that.
+        RankLostError: not all processes came.
     """
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
@@ -110,6 +124,11 @@ def start_fabric(config: TrainConfig) -> Fabric:
             strategy=strategy,
         )
         fabric.launch()
+    except dist.DistError as error:
+        raise RankLostError(
+            f"the processes of this run did not find each other: one of them ended, or did not come up "
+            f"({str(error).splitlines()[0]})"
+        ) from error
     except (RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(
             f"accelerator={config.accelerator!r}, devices={config.devices}, num_nodes={config.num_nodes}, "

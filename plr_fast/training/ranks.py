@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 _ASK_SECONDS = 5.0
+_SETTLE_SECONDS = 0.2
+_LINGER_SECONDS = 1.0
 _runs = 0
 
 
@@ -45,8 +48,10 @@ class Ranks:
         device = self._fabric.device
         return str(device) if self.size == 1 else f"{self.size} × {device.type}"
 
-    def vote(self, stop: bool, due: bool) -> tuple[bool, bool]:
-        """True where any rank says so: a signal may reach one of them, and their clocks differ.
+    def vote(self, stop: int, due: bool) -> tuple[int, bool]:
+        """What any rank says: the number of a signal that asks to stop (0: none), and whether it is time to save.
+
+        A signal may reach one of them only, and their clocks differ.
 
         All ranks must call it as often as the others. On a GPU the answer is that of the call before, so that nobody
         waits for the device; :meth:`settle` gives the last one.
@@ -54,7 +59,7 @@ class Ranks:
         if self.size == 1:
             return stop, due
         device = self._fabric.device
-        total = self._sum(torch.tensor([float(stop), float(due)], device=device))
+        total = self._largest(torch.tensor([float(stop), float(due)], device=device))
         if device.type != "cuda":
             return _decided(total)
         answer = torch.empty(2, pin_memory=True)
@@ -64,10 +69,10 @@ class Ranks:
         before, self._cast = self.settle(), (answer, event)
         return before
 
-    def settle(self) -> tuple[bool, bool]:
-        """The answer to the last :meth:`vote` where that has not given it; else (False, False)."""
+    def settle(self) -> tuple[int, bool]:
+        """The answer to the last :meth:`vote` where that has not given it; else (0, False)."""
         if self._cast is None:
-            return False, False
+            return 0, False
         (answer, event), self._cast = self._cast, None
         event.synchronize()
         return _decided(answer)
@@ -102,15 +107,15 @@ class Ranks:
             for buffer in module.buffers():
                 dist.broadcast(buffer, 0)
 
-    def _sum(self, values: Tensor) -> Tensor:
-        total = self._fabric.all_reduce(values, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total
+    def _largest(self, values: Tensor) -> Tensor:
+        largest = self._fabric.all_reduce(values, reduce_op="max")
+        assert isinstance(largest, Tensor)
+        return largest
 
 
-def _decided(votes: Tensor) -> tuple[bool, bool]:
+def _decided(votes: Tensor) -> tuple[int, bool]:
     stop, due = votes.tolist()
-    return stop > 0, due > 0
+    return int(stop), due > 0
 
 
 @contextmanager
@@ -118,8 +123,8 @@ def end_together(fabric: Fabric, run: Path, timeout: float) -> Iterator[None]:
     """Context in which an error of one rank soon ends all of them, and only one of them speaks.
 
     The rank that fails says so in the store that the processes met at, and leaves the process group, at which the
-    others' next exchange fails. Their errors then have ``silent`` set. A rank that was killed said nothing: the first
-    of those that miss it speaks, with a :class:`RankLostError`.
+    others' next exchange fails. Their errors then have ``silent`` set. A rank that was killed said nothing: the
+    first of those that miss it speaks, with a :class:`RankLostError`.
     """
     if fabric.world_size == 1:
         yield
@@ -128,14 +133,23 @@ def end_together(fabric: Fabric, run: Path, timeout: float) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        found: BaseException = _lost(run, timeout, error) if _is_lost(error) else error
+        found: BaseException = _lost(run, timeout) if _is_lost(error) else error
         _set_silent(found, not _speaks_first(board, fabric))
         if fabric.device.type == "cpu":
+            # gloo's threads want Python's lock to put away what was exchanged, and the group waits for them with it.
+            time.sleep(_SETTLE_SECONDS)
             with suppress(Exception):
                 dist.destroy_process_group()
+        if fabric.is_global_zero:
+            time.sleep(_LINGER_SECONDS)  # where this process keeps the store, the others still want to ask it
         if found is error:
             raise
         raise found from error
+
+
+def met_others() -> bool:
+    """Whether this process has been one of several of a run."""
+    return _runs > 0
 
 
 def _board() -> Store:
@@ -165,13 +179,14 @@ def _is_lost(error: BaseException) -> bool:
     if isinstance(error, dist.DistError):
         return True
     # gloo has no class of errors of its own.
-    return isinstance(error, RuntimeError) and ("gloo" in str(error) or "Connection closed by peer" in str(error))
+    signs = ("gloo", "Connection closed by peer", "caused pair closure")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
-def _lost(run: Path, timeout: float, error: BaseException) -> RankLostError:
+def _lost(run: Path, timeout: float) -> RankLostError:
     return RankLostError(
         f"another process of this run has ended, or did not answer for {timeout:g} s (collective_timeout); the last "
-        f"good state is in {run}: continue with --resume ({str(error).splitlines()[0][:200]})"
+        f"good state is in {run}: continue with --resume"
     )
 
 

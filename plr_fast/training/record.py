@@ -46,6 +46,10 @@ FREE = frozenset(
 )
 
 
+SPLIT = ("devices", "num_nodes", "batch_size", "accumulate")
+"""What splits the samples of a step: their product must stay."""
+
+
 def last_checkpoint(run: Path) -> Path:
     return run / "checkpoints" / "last"
 
@@ -125,6 +129,8 @@ def write_record(config: TrainConfig, kind: str, facts: Mapping[str, Any], *, st
             "machine": machine(),
             "threads": torch.get_num_threads(),
             "git_commit": commit,
+            **{name: getattr(config, name) for name in SPLIT},
+            "num_workers": config.num_workers,
         }
     )
     facts = dict(facts)
@@ -235,6 +241,14 @@ def check_same_run(config: TrainConfig, kind: str, facts: Mapping[str, Any]) -> 
             f"{run} cannot be resumed, it was started otherwise: {'; '.join(differences)}. "
             "Give the former values, or start a new run in another folder"
         )
+
+
+def other_split(config: TrainConfig) -> str:
+    """How the run's steps were split at its former start, in words, if that was otherwise; else empty."""
+    former = read_record(Path(config.run))["starts"][-1]
+    if all(former.get(name, getattr(config, name)) == getattr(config, name) for name in SPLIT):
+        return ""
+    return ", ".join(f"{name} {former[name]}" for name in SPLIT)
 
 
 def file_sha256(path: Path) -> str:

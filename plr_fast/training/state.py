@@ -144,7 +144,7 @@ class Keeper:
         rate = self._optimizer.param_groups[0]["lr"]
         return DivergenceError(
             f"{what} after {state.step} steps (epoch {state.epoch + 1}, learning rate {rate:g}); {kept}. Start a new "
-            "run with a lower lr, norm='batch' or precision='32-true', and see that the data hold no NaN"
+            "run with a lower --lr (--norm batch and --precision 32-true help, too), and see that the data hold no NaN"
         )
 
     def _align(self) -> None:

@@ -86,6 +86,11 @@ def gathered(fabric: Fabric, values: Tensor) -> Tensor:
     return total
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether what ``model`` learns depends on how a step's samples are split into batches."""
+    return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
 def check_batch_norm(config: TrainConfig, model: nn.Module, size: int, samples: int) -> None:
     """Refuse a batch norm that would meet a batch of one value, whose variance is undefined.
 
@@ -109,7 +114,7 @@ def check_batch_norm(config: TrainConfig, model: nn.Module, size: int, samples: 
     smallest = batches.smallest
     if world > 1 and config.sync_norm:
         smallest = min(batches.step(position).size for position in range(0, samples, batches.step_size))
-    has_norm = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    has_norm = has_batch_norm(model)
     stride: int = cast(Any, model).encoder.stride
     if has_norm and size <= stride and smallest == 1:
         raise ConfigError(

@@ -120,9 +120,9 @@ def _main(arguments: list[str], environment: dict[str, str], folder: Path, rank:
     # A process of a fork server would start its workers from another one, with the imports still to do.
     multiprocessing.set_start_method("fork", force=True)
     _watch(folder, rank)
-    from plr_fast.cli.main import main
+    from plr_fast.cli.main import run
 
-    sys.exit(main(arguments))
+    run(arguments)
 
 
 def _watch(folder: Path, rank: int) -> None:

@@ -187,3 +187,21 @@ def test_a_run_of_a_version_without_these_options_is_resumed(pretrain_config: Ma
         del record["config"][name]
     path.write_text(json.dumps(record))
     assert pretrain(replace(config, epochs=2, resume=True)).epochs == 2
+
+
+def test_float16_is_not_trained_on_a_cpu(pretrain_config: MakePretrain) -> None:
+    with pytest.raises(ConfigError, match="precision='16-mixed' needs a GPU"):
+        pretrain(pretrain_config(precision="16-mixed", accelerator="cpu"))
+
+
+def test_another_split_of_a_step_is_noted(pretrain_config: MakePretrain, capsys: pytest.CaptureFixture[str]) -> None:
+    config = pretrain_config(epochs=1, batch_size=4, norm="batch", progress=True)
+    pretrain(config)
+    again = replace(config, epochs=2, resume=True)
+    pretrain(again)
+    assert "a step was split" not in capsys.readouterr().err
+    pretrain(replace(again, epochs=3, batch_size=2, accumulate=2))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "until now a step was split into devices 1, num_nodes 1, batch_size 4, accumulate 1" in said
+    starts = json.loads((config.run / "config.json").read_text())["starts"]
+    assert [(start["batch_size"], start["accumulate"]) for start in starts] == [(4, 1), (4, 1), (2, 2)]
