@@ -44,6 +44,11 @@ class Interval:
     undefined: float = 0.0
     reason: str | None = None
 
+    @property
+    def has_no_width(self) -> bool:
+        """Whether both ends are the same: all resamples gave one value, which tells nothing of its uncertainty."""
+        return math.isclose(self.low, self.high, rel_tol=1e-9, abs_tol=1e-12)
+
     def to_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "value": finite_or_none(self.value),

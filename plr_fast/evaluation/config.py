@@ -62,7 +62,7 @@ class EvaluateConfig:
             ConfigError: names the value and what would be right.
         """
         if not self.classifiers and not self.restorers:
-            raise ConfigError("nothing to evaluate: give at least one run folder in classifiers or restorers")
+            raise ConfigError("nothing to evaluate: give at least one run folder with --classifiers or --restorers")
         for name in ("batch_size", "restoration_slices"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -91,7 +91,7 @@ def draw_performance(
             section="differences",
             title="Paired differences with their intervals",
             caption=f"Lines: {percent} paired bootstrap intervals. A line that does not touch 0 is a difference that "
-            "this test set shows.",
+            "this test set shows; a point without a line says nothing, as all resamples were alike.",
             alt="Dot plot of the paired differences of all metrics. "
             + " ".join(
                 f"Accuracy, {first} minus {second}: {_number(values['accuracy'].interval, signed=True)}."

@@ -23,6 +23,7 @@ from .config import EvaluateConfig, EvaluationResult
 from .corruptions import make_test_sets
 from .facts import describe_store, environment
 from .inference import choose_device, predict, restore
+from .leaks import check_seen
 from .metrics import FloatArray, IntArray, MetricValue, binary_metrics, confusion
 from .records import RESTORATION_COLUMNS, check_folder, csv_text, predictions_csv, results_json
 from .report import Findings, render
@@ -72,6 +73,7 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
     device = choose_device(config.device)
     labelled = _labelled(store, config.split) if classifiers else np.empty(0, dtype=np.int64)
     negatives = _negatives(store, config) if restorers else np.empty(0, dtype=np.int64)
+    warnings[:0] = [*check_seen(classifiers, store, labelled), *check_seen(restorers, store, negatives)]
     if config.split == "train":
         warnings.insert(0, "These are training slices: the results say nothing about new patients.")
     labels = store.labels[labelled].astype(np.int64)
@@ -82,6 +84,7 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
         album = draw.Album(folder)
         scores = _predict_all(classifiers, store, labelled, config, device, progress)
         chosen = _thresholds(classifiers, store, config, device, progress)
+        warnings += _by_chance(chosen)
         limits = {name: threshold.value for name, threshold in chosen.items()}
         points = {name: binary_metrics(labels, values, threshold=limits[name]) for name, values in scores.items()}
         confusions = {name: confusion(labels, values, threshold=limits[name]) for name, values in scores.items()}
@@ -171,7 +174,7 @@ def _thresholds(
     if len(np.unique(labels)) < 2:
         raise DataError(
             f"the validation split of {store.path} has slices of one class only, on which no threshold can be chosen "
-            f"by {rule}; give threshold a number"
+            f"by {rule}; give --threshold a number"
         )
     scores = _predict_all(runs, store, indices, config, device, progress, what="Choosing the threshold")
     return {name: choose_threshold(labels, values, rule) for name, values in scores.items()}
@@ -301,6 +304,16 @@ def _negatives(store: SliceStore, config: EvaluateConfig) -> IntArray:
 
 def _split_sizes(store: SliceStore) -> str:
     return ", ".join(f"{split} {len(store.select(split))}" for split in ("train", "val", "test"))
+
+
+def _by_chance(chosen: dict[str, Threshold]) -> list[str]:
+    """A warning for each threshold that is no better than calling all slices alike."""
+    return [
+        f"{name}: no threshold tells the classes apart on validation (the greatest {threshold.measure} there is "
+        f"{threshold.reached:.3f}, as high as by calling all slices alike)."
+        for name, threshold in chosen.items()
+        if threshold.no_better_than_chance
+    ]
 
 
 def _undefined(points: dict[str, dict[str, MetricValue]]) -> list[str]:

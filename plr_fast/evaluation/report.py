@@ -24,7 +24,7 @@ from .report_tables import (
     runs_table,
 )
 from .restoration import RestorationResult, RestorationTestSet
-from .thresholds import Threshold
+from .thresholds import MEASURES, Threshold
 from .trained import TrainedRun
 
 _UNITS = {
@@ -221,7 +221,7 @@ def _called(findings: Findings) -> str:
     rule = findings.config.threshold
     if not isinstance(rule, str):
         return f"A slice is called positive when its score is at least {rule:g}."
-    measure = {"youden": "balanced accuracy", "accuracy": "accuracy", "f1": "F1 score"}[rule]
+    measure = MEASURES[rule]
     chosen = [
         f"{name} {threshold.value:.4g} (there {threshold.reached:.3f})"
         for name, threshold in findings.thresholds.items()

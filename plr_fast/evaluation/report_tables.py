@@ -37,7 +37,8 @@ def interval_cell(
 
     Args:
         scale: factor on what is shown, for small quantities.
-        mark: it is a difference: highlight an interval that leaves out 0, and say so in words.
+        mark: it is a difference: highlight an interval that leaves out 0, and say so in words; never one without width,
+            in which all resamples were alike.
     """
     if not math.isfinite(interval.value):
         identical = interval.reason == IDENTICAL
@@ -50,7 +51,9 @@ def interval_cell(
     if math.isfinite(interval.low) and math.isfinite(interval.high):
         low, high = (number(end * scale, digits, signed=signed) for end in (interval.low, interval.high))
         cell["bounds"] = f"{low} to {high}"
-        if mark and (interval.low > 0 or interval.high < 0):
+        if mark and interval.has_no_width:
+            cell["note"] = "interval without width"
+        elif mark and (interval.low > 0 or interval.high < 0):
             cell["marked"], cell["note"] = True, "excludes 0"
     if interval.undefined:
         cell["note"] = f"undefined in {interval.undefined:.0%} of resamples"

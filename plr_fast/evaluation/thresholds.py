@@ -12,6 +12,8 @@ from .metrics import FloatArray, IntArray, check_scores, one_class_reason
 
 ThresholdRule = Literal["youden", "accuracy", "f1"]
 RULES: tuple[ThresholdRule, ...] = get_args(ThresholdRule)
+MEASURES = {"youden": "balanced accuracy", "accuracy": "accuracy", "f1": "F1 score"}
+"""What each rule makes greatest."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,25 @@ class Threshold:
         rule: how it was chosen on the validation split; None where it was given.
         slices: validation slices that it was chosen on; 0 where it was given.
         reached: what the rule's measure is there: balanced accuracy (youden), accuracy or F1; None where it was given.
+        chance: what that measure is when all slices are called alike, the better way of the two; None where it was
+            given.
     """
 
     value: float
     rule: ThresholdRule | None = None
     slices: int = 0
     reached: float | None = None
+    chance: float | None = None
+
+    @property
+    def measure(self) -> str:
+        """What was made greatest; empty where the threshold was given."""
+        return MEASURES[self.rule] if self.rule else ""
+
+    @property
+    def no_better_than_chance(self) -> bool:
+        """Whether it was chosen, and calling all slices alike is as good."""
+        return self.reached is not None and self.chance is not None and self.reached <= self.chance + 1e-12
 
     def to_json(self) -> dict[str, Any]:
         chosen = {"rule": self.rule, "split": "val", "slices": self.slices, "reached": self.reached}
@@ -61,7 +76,14 @@ def choose_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike, rule: Thresho
     reached = _measures(truth, probability, candidates, rule)
     best = candidates[reached >= reached.max() - 1e-12]
     value = float(best[np.argmin(np.abs(best - 0.5))])
-    return Threshold(value, rule, len(truth), float(reached.max()))
+    return Threshold(value, rule, len(truth), float(reached.max()), _chance(float(truth.mean()), rule))
+
+
+def _chance(positives: float, rule: ThresholdRule) -> float:
+    """The measure of ``rule`` when all slices are called alike, given the share of positive ones."""
+    if rule == "youden":
+        return 0.5
+    return max(positives, 1 - positives) if rule == "accuracy" else 2 * positives / (1 + positives)
 
 
 def _candidates(scores: FloatArray) -> FloatArray:

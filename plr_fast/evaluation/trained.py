@@ -62,16 +62,14 @@ class TrainedRun:
 
     def facts(self) -> dict[str, object]:
         """What the report says of the run."""
-        keys = (
-            ("model", "danet_scale", "init", "fraction", "class_weight")
-            if self.kind == "classifier"
-            else ("corruption", "count", "blend", "patch")
-        )
-        keys = (*keys, "encoder", "widths", "norm", "context", "optimizer", "lr", "batch_size", "epochs", "seed")
+        from .run_settings import told_settings
+
         found: dict[str, object] = {"folder": str(self.path)}
         if self.config.get("init_name"):
             found["initialisation"] = self.config["init_name"]
-        found.update({key: self.setting(key) for key in keys if self.setting(key) is not None})
+        recorded = ("init_kind", "train_slices", "train_groups", "train_groups_available")
+        found.update({key: self.config[key] for key in recorded if self.config.get(key) is not None})
+        found.update(told_settings(self.kind, self.config.get("config", self.config)))
         if self.fingerprint:
             found["store fingerprint"] = self.fingerprint[:16]
         shares = [_number(row.get("data_share")) for row in metrics(self)]
@@ -141,8 +139,8 @@ def check_stores(runs: Sequence[TrainedRun], store: SliceStore, *, allow_other: 
                 raise ConfigError(
                     f"run {run.path} was trained on another store (fingerprint {run.fingerprint[:12]}…) than "
                     f"{store.path} ({store.fingerprint[:12]}…): slices evaluated here may have been seen in its "
-                    "training. Give the store of the run, or set allow_other_store if this store is meant to be "
-                    "another one (external validation)"
+                    "training. Give the store of the run, or go on with --allow-other-store if this store is meant "
+                    "to be another one (external validation)"
                 )
             warnings.append(
                 f"{run.name} was trained on another store (fingerprint {run.fingerprint[:12]}…). That is right for an "
@@ -223,5 +221,5 @@ def _config_of_kind(path: Path, kind: Kind) -> Mapping[str, Any]:
     made_by = config.get("kind")
     if made_by is not None and made_by != _TASK[kind]:
         other = "restorers" if kind == "classifier" else "classifiers"
-        raise CheckpointError(f"{path} was made by '{made_by}', it is no {kind}; give it under {other}")
+        raise CheckpointError(f"{path} was made by '{made_by}', it is no {kind}; give it with --{other}")
     return config

@@ -251,7 +251,7 @@ def test_cross_corruptions_judge_every_restorer_on_every_test(config, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classifiers": (), "restorers": ()}, "nothing to evaluate"),
+        ({"classifiers": (), "restorers": ()}, r"nothing to evaluate: .* --classifiers or --restorers"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"restoration_slices": 0}, "restoration_slices"),
         ({"examples": -1}, "examples must be at least 0"),

@@ -183,6 +183,9 @@ def test_numbers_and_cells():
     assert (marked["text"], marked["bounds"], marked["note"]) == ("−0.200", "−0.300 to −0.100", "excludes 0")
     assert marked["marked"] is True
     assert interval_cell(Interval(0.2, -0.1, 0.3), mark=True)["marked"] is False
+    point = interval_cell(Interval(0.5, 0.5, 0.5), mark=True)
+    assert (point["marked"], point["note"]) == (False, "interval without width")
+    assert interval_cell(Interval(0.5, 0.5, 0.5))["note"] == ""
     assert interval_cell(Interval(0.01234, 0.01, 0.02), 2, scale=1000)["text"] == "12.34"
     lost = Interval(math.nan, math.nan, math.nan, reason="no positive slice in the set")
     assert interval_cell(lost) == {"text": "–", "bounds": "", "note": "no positive slice in the set", "marked": False}

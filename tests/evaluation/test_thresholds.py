@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics as sk
 
 from plr_fast.errors import ConfigError, DataError
 from plr_fast.evaluation import EvaluateConfig, evaluate
 from plr_fast.evaluation.thresholds import RULES, choose_threshold
 
-from .conftest import make_store, write_classifier
+from .conftest import classifier, make_store, write_classifier, write_run
 from .test_evaluate import read_rows
 
 ORACLES = {"youden": sk.balanced_accuracy_score, "accuracy": sk.accuracy_score, "f1": sk.f1_score}
@@ -44,6 +45,31 @@ def test_of_equally_good_ones_the_nearest_to_a_half():
 def test_a_rule_needs_both_classes():
     with pytest.raises(ValueError, match="no negative slice"):
         choose_threshold([1, 1], [0.2, 0.4], "f1")
+
+
+@pytest.mark.parametrize(("rule", "chance"), [("youden", 0.5), ("accuracy", 0.75), ("f1", 0.4)])
+def test_no_better_than_calling_all_slices_alike(rule, chance):
+    labels = np.repeat([0, 1], [30, 10])
+    alike = choose_threshold(labels, np.full(40, 0.3), rule)
+    assert alike.chance == pytest.approx(chance)
+    assert alike.reached == pytest.approx(chance)
+    assert alike.no_better_than_chance
+    assert not choose_threshold(labels, labels * 0.5 + 0.2, rule).no_better_than_chance
+
+
+def test_a_threshold_that_tells_nothing_apart_is_noted(store, tmp_path):
+    network = classifier(0)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.zero_()
+    path = write_run(tmp_path / "flat", "finetune", network, store.fingerprint, hidden=8, init="random")
+    config = EvaluateConfig(
+        store=store.path, out=tmp_path / "out", classifiers=(path,), bootstrap=0, examples=0, threshold="youden"
+    )
+    text = "flat: no threshold tells the classes apart on validation (the greatest balanced accuracy there is 0.500"
+    assert any(warning.startswith(text) for warning in evaluate(config).warnings)
+    assert text in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert not any("no threshold" in warning for warning in evaluate(replace(config, threshold=0.5)).warnings)
 
 
 @pytest.fixture(scope="module")
@@ -118,5 +144,5 @@ def test_a_validation_split_of_one_class_is_said(chosen, tmp_path):
     manifest = other / "manifest.csv"
     rows = manifest.read_text().splitlines()
     manifest.write_text("\n".join(row.replace(",val,", ",test,") if "val-1" in row else row for row in rows) + "\n")
-    with pytest.raises(DataError, match="one class only"):
+    with pytest.raises(DataError, match=r"one class only.*--threshold"):
         evaluate(replace(config, store=other, out=tmp_path / "out", allow_other_store=True))

@@ -40,9 +40,9 @@ def test_missing_folder_and_missing_checkpoint(runs, tmp_path):
 
 
 def test_a_run_of_the_other_kind_is_refused(runs):
-    with pytest.raises(CheckpointError, match=r"made by 'pretrain'.*give it under restorers"):
+    with pytest.raises(CheckpointError, match=r"made by 'pretrain'.*give it with --restorers"):
         open_runs([runs["perlin"]], [])
-    with pytest.raises(CheckpointError, match=r"made by 'finetune'.*give it under classifiers"):
+    with pytest.raises(CheckpointError, match=r"made by 'finetune'.*give it with --classifiers"):
         open_runs([], [runs["RI"]])
 
 
@@ -57,7 +57,7 @@ def test_another_store_is_an_error_unless_allowed(runs, store, tmp_path):
     record["store_fingerprint"] = "f" * 64
     (path / "config.json").write_text(json.dumps(record))
     opened, _ = open_runs([path], [])
-    with pytest.raises(ConfigError, match=r"another store \(fingerprint f{12}….*allow_other_store"):
+    with pytest.raises(ConfigError, match=r"another store \(fingerprint f{12}….*--allow-other-store"):
         check_stores(opened, store, allow_other=False)
     (warning,) = check_stores(opened, store, allow_other=True)
     assert "external validation" in warning
