@@ -71,6 +71,8 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     put_back(config.out)
     check_target(Path(os.path.realpath(config.out)), overwrite=config.overwrite)
     listing, hidden = _list(config)
+    if config.split_column:
+        config.check_fold({entry.split for entry in listing.entries})
     work = Work(config, notes=list(listing.notes))
     recipe, cache = None, None
     if config.masks != "none" and not (config.mask_dir or config.mask_column):
@@ -97,13 +99,13 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         count=sum(counts),
         class_names=config.class_names,
         fit=config.fit,
-        window=config.window_values,
         mask_source="none" if config.masks == "none" else "given" if recipe is None else "computed",
         mask_recipe=recipe,
         overwrite=config.overwrite,
         allow_shared_groups=config.allow_shared_groups,
     ) as writer:
         read_all(readable, counts, work, writer, how)
+        writer.window = work.windows.pop() if len(work.windows) == 1 else None
         unit, joined = _fix_groups_and_splits(work, writer, split)
         _note_dark_pictures(work)
         _attach_masks(work, writer)
@@ -338,5 +340,7 @@ def _make_splits(
         for index, part in zip(train, parts, strict=True):
             splits[index] = part
         notes.append(f"the split column names no validation rows: {parts.count('val')} training slices were taken")
+    elif "val" in splits and config.val_fraction != PrepareConfig.val_fraction:
+        notes.append(f"the split column names the validation rows: val_fraction={config.val_fraction:g} had no effect")
     notes.extend(f"the split column names no {part} rows" for part in SPLITS if part not in splits)
     return splits

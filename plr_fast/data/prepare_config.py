@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -95,7 +95,8 @@ class PrepareConfig:
     seed: int = 0
     """Seed of the computed splits, and of the phantom."""
     fold: int = 0
-    """Rotates the computed splits: with a test fraction of 1/q, folds 0..q-1 test every group once."""
+    """Rotates the computed splits (also validation that is taken from a split column's training groups): with a test
+    fraction of 1/q, folds 0..q-1 test every group once."""
     on_error: Literal["stop", "skip"] = "stop"
     """Unreadable pictures: stop at the first, or skip them and name them in the report."""
     overwrite: bool = False
@@ -207,6 +208,24 @@ class PrepareConfig:
             if owners and kind not in owners and getattr(self, name) != option_field.default:
                 option = name.replace("_", "-")
                 raise ConfigError(f"--{option} has no meaning for a {kind} as the source; leave it out")
+        for name, why in self.idle_options().items():
+            if getattr(self, name) != getattr(PrepareConfig, name):
+                raise ConfigError(f"--{name.replace('_', '-')} has no meaning {why}; leave it out")
+
+    def idle_options(self) -> dict[str, str]:
+        """Fields that change nothing beside the others, and why; those of a config file step aside."""
+        return {"test_fraction": "beside --split-column, which names the test rows"} if self.split_column else {}
+
+    def check_fold(self, splits: Collection[str]) -> None:
+        """Refuse ``fold`` where ``splits``, the content of the split column, leave nothing to rotate.
+
+        Raises:
+            ConfigError: so.
+        """
+        if self.fold and "val" in splits:
+            raise ConfigError(
+                "--fold has no meaning beside --split-column, which names the validation rows; leave it out"
+            )
 
 
 _PICTURES = ("folder", "manifest")

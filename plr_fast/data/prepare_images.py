@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..errors import ImageReadError
 from .manifest import Entry
-from .readers import DEFAULTS, Note, ReadOptions, to_grey
+from .readers import DEFAULTS, Note, ReadOptions, to_grey, window_of
 from .sources import entry_reader, require_reader
 from .store_format import picture_digest
 
@@ -47,6 +47,8 @@ class SliceFacts:
     """Whether the mask was taken over from an earlier store."""
     brightest: int | None
     """Largest value of an unsigned 16-bit source, None for others; shows a window badly chosen."""
+    window: tuple[float, float] | None
+    """Values shown as black and white; None where the source was grey already (8-bit)."""
     digest: str
     """Names the pixels, to find equal slices; empty where they are all of one grey."""
     notes: tuple[Note, ...] = ()
@@ -124,6 +126,7 @@ def prepare_slices(entry: Entry, how: How) -> Iterator[PreparedSlice]:
             quality=quality,
             mask_reused=reused,
             brightest=int(raw.pixels.max()) if raw.pixels.dtype == np.uint16 and not raw.hounsfield else None,
+            window=window_of(raw, how.window),
             digest="" if image.min() == image.max() else picture_digest(image).hex(),
             notes=tuple(notes),
         )

@@ -15,7 +15,7 @@ from typing import Any
 from .lungs.quality import MaskQuality
 from .prepare_images import SliceFacts
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def _decode(line: bytes) -> Done | None:
 def _facts(values: list[Any]) -> SliceFacts:
     *plain, quality = values
     named = dict(zip(_PLAIN, plain, strict=True))
-    named["spacing"] = None if named["spacing"] is None else tuple(named["spacing"])
+    for name in ("spacing", "window"):
+        named[name] = None if named[name] is None else tuple(named[name])
     named["notes"] = tuple((matter, details) for matter, details in named["notes"])
     return SliceFacts(**named, quality=None if quality is None else MaskQuality(*quality))
 

@@ -34,6 +34,7 @@ class Work:
     entries: list[Entry] = field(default_factory=list)  # those that were read
     entry_of: list[int] = field(default_factory=list)  # index into entries, for each slice
     equal: list[tuple[int, int]] = field(default_factory=list)  # indices of equal slices: the first one, a later one
+    windows: set[tuple[float, float]] = field(default_factory=set)  # that values were shown through
     brightest: int = -1  # of all unsigned 16-bit pictures
     qualities: list[MaskQuality] = field(default_factory=list)  # of computed masks, for each slice
     masks_reused: int = 0
@@ -48,7 +49,7 @@ class Work:
         """Note an unreadable source, or raise ``error`` where the user wants to stop."""
         if self.config.on_error == "stop":
             raise ImageReadError(f"{error} (listed at {entry.where}); add --on-error skip to go on without") from error
-        self.skipped.append((entry.source, str(error)))
+        self.skipped.append((entry.source, _left_out(entry, error)))
 
     def take(self, entry: Entry, done: Done, first: int) -> None:
         """Note a source that was read; its slices have the indices from ``first`` on."""
@@ -64,6 +65,8 @@ class Work:
             if facts.quality is not None:
                 self.qualities.append(facts.quality)
             self.masks_reused += facts.mask_reused
+            if facts.window is not None:
+                self.windows.add(facts.window)
             self.brightest = max(self.brightest, -1 if facts.brightest is None else facts.brightest)
             if facts.digest:
                 earlier = self._first_with.setdefault(bytes.fromhex(facts.digest), index)
@@ -173,6 +176,13 @@ def _record(entry: Entry, facts: SliceFacts) -> SliceRecord:
         spacing=facts.spacing,
         mask_ok=facts.mask_ok,
     )
+
+
+def _left_out(entry: Entry, error: ImageReadError) -> str:
+    """Why a source is left out; for a series of several files also what goes with the one that is at fault."""
+    if entry.series is None or len(entry.series.files) < 2:
+        return str(error)
+    return f"the series {entry.path} ({len(entry.series.frames)} slices) is left out, because {error}"
 
 
 def _versions() -> list[str]:

@@ -143,6 +143,17 @@ def find_reader(path: Path, options: ReadOptions = DEFAULTS) -> SliceReader | No
     return None
 
 
+def window_of(raw: RawSlice, window: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The window that :func:`to_grey` shows ``raw`` through: ``window``, or the default for such values, if any."""
+    if raw.pixels.dtype == np.uint8:
+        return None
+    if window is None and raw.hounsfield:
+        return LUNG_WINDOW
+    if window is None and raw.pixels.dtype == np.uint16:
+        return 0.0, 65535.0
+    return window
+
+
 def to_grey(raw: RawSlice, window: tuple[float, float] | None, name: str) -> npt.NDArray[np.uint8]:
     """Grey bytes (H, W) of a raw slice called ``name``.
 
@@ -159,10 +170,7 @@ def to_grey(raw: RawSlice, window: tuple[float, float] | None, name: str) -> npt
         raise ImageReadError(f"{name}: expected a picture of two dimensions, found shape {pixels.shape}")
     if pixels.dtype == np.uint8:
         return pixels
-    if window is None and raw.hounsfield:
-        window = LUNG_WINDOW
-    if window is None and pixels.dtype == np.uint16:
-        window = (0.0, 65535.0)
+    window = window_of(raw, window)
     if window is None:
         low, high = pixels.min(), pixels.max()
         raise DataError(

@@ -216,7 +216,7 @@ def _read_headers(file: Path) -> list[_Header] | str:
     """One header for each frame; or what the file is instead of CT slices or an X-ray ('' = of no interest)."""
     with dicom_errors(file):
         dataset = read_dataset(file, stop_before_pixels=True, specific_tags=_TAGS)
-        other = _what_else(dataset)
+        other = _what_else(file, dataset)
         if other is not None:
             return other
         count = int(dataset.get("NumberOfFrames") or 1)
@@ -252,12 +252,16 @@ def _read_headers(file: Path) -> list[_Header] | str:
         return headers
 
 
-def _what_else(dataset: Any) -> str | None:
-    """None for a CT slice or X-ray; else what the file is ('' for a DICOMDIR)."""
-    kind, modality = str(dataset.get("SOPClassUID", "")), str(dataset.get("Modality") or "")
-    if kind == _DIRECTORY:
+def _what_else(file: Path, dataset: Any) -> str | None:
+    """None for a CT slice or X-ray; else what the file is ('' for a DICOMDIR). Raises ``ImageReadError``: garbage."""
+    kind, modality = str(dataset.get("SOPClassUID") or ""), str(dataset.get("Modality") or "")
+    if _DIRECTORY in (kind, str(dataset.file_meta.get("MediaStorageSOPClassUID") or "")):
         return ""
     if "Rows" not in dataset or "Columns" not in dataset:
+        if not kind:
+            raise ImageReadError(f"{file} is damaged or truncated: it says nowhere what it holds (SOPClassUID)")
+        if kind in _CT_CLASSES and modality in ("", "CT"):
+            raise ImageReadError(f"{file} is damaged or truncated: it is CT, but has no height and width")
         return f"{modality or 'unknown'} object without pictures"
     types = {str(value).upper() for value in dataset.get("ImageType") or ()}
     if "LOCALIZER" in types:

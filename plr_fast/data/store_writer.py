@@ -53,7 +53,7 @@ class StoreWriter:
         count: how many slices will be added at most; sizes the check of free space.
         class_names: (negative, positive).
         fit: how pictures were brought to S×S, for the record.
-        window: the grey window (low, high) applied, if any, for the record.
+        window: the grey window (low, high) applied, for the record; None: none, or several.
         mask_source: where the masks come from, for the record ("computed", "given", ...).
         mask_recipe: method, version and parameters of computed masks, for the record (JSON values).
         sources_sha256: hash of the source files, for the record.

@@ -100,7 +100,7 @@ def _read_pickle(file: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} holds more than tensors, or is no file of torch.save; nothing else is unpickled, for safety. "
-            f"Save the model's state_dict() again, or as .safetensors ({str(error).splitlines()[0]})"
+            "Save the model's state_dict() again, or as .safetensors"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f"{file} is damaged or no file of torch.save: {str(error).splitlines()[0]}") from error

@@ -59,24 +59,33 @@ class Document:
     lines: Mapping[str, tuple[int, int]]
     study: Mapping[str, Any]
 
+    @property
+    def base_at(self) -> str:
+        """The place of ``base``, for messages: ``FILE line N:``."""
+        return f"{self.path} line {self.lines['base'][0]}:"
+
 
 def named_configs() -> list[str]:
     """Names of the configs that come with plr_fast."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
 
 
-def read_document(name: str | os.PathLike[str], folder: Path | None = None) -> Document:
+def read_document(name: str | os.PathLike[str], folder: Path | None = None, *, said_at: str = "") -> Document:
     """Read the config that ``name`` says: a name of :func:`named_configs`, or a file.
 
     Args:
         name: names without a folder or suffix are those of named configs.
         folder: what a file's path is relative to; default the working directory.
+        said_at: where another file names this one (:attr:`Document.base_at`), for the message if there is none.
 
     Raises:
         ConfigError: there is none, it cannot be read, or something in it is wrong: names file, line, and the nearest
             right word.
     """
-    path, known_as = _find(os.fspath(name), folder)
+    try:
+        path, known_as = _find(os.fspath(name), folder)
+    except ConfigError as error:
+        raise ConfigError(f"{said_at} {error}".lstrip()) from None
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

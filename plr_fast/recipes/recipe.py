@@ -108,9 +108,9 @@ class Recipe:
         return self.settled(section, config_class(section)(**{**values, **changes}), keep=changes)
 
     def settled(self, section: Section, config: Any, *, keep: Collection[str] = ()) -> Any:
-        """``config`` with this recipe's name in it, and without those settings of the files that have lost their
-        meaning beside others (``blend`` with ``corruption=gaussian``): they go back to their defaults. Those in
-        ``keep`` stay, for the config's own check to judge."""
+        """``config`` with this recipe's name in it (where it has a place for that), and without those settings of the
+        files that have lost their meaning beside others (``blend`` with ``corruption=gaussian``): they go back to
+        their defaults. Those in ``keep`` stay, for the config's own check to judge."""
         if not hasattr(config, "idle_options"):
             return config
         given = self.given(section)
@@ -120,7 +120,8 @@ class Recipe:
             for name in config.idle_options()
             if name in given and name not in keep and getattr(config, name) == given[name].value
         }
-        return replace(config, recipe=self.label, **lost)
+        label = {"recipe": self.label} if "recipe" in defaults else {}
+        return replace(config, **label, **lost)
 
     def prepare(self, source: Path, out: Path, **changes: Any) -> PrepareConfig:
         """Settings of :func:`plr_fast.data.prepare`; raises as :meth:`config`."""
@@ -151,9 +152,9 @@ def load_config(name: str | os.PathLike[str]) -> Recipe:
     """
     chain = [read_document(name)]
     while (base := chain[0].base) is not None:
-        document = read_document(base, chain[0].path.parent)
+        document = read_document(base, chain[0].path.parent, said_at=chain[0].base_at)
         if document.path.resolve() in [one.path.resolve() for one in chain]:
-            raise ConfigError(f"{chain[0].path}: its base {base} leads back to itself")
+            raise ConfigError(f"{chain[0].base_at} its base {base} leads back to itself")
         chain.insert(0, document)
     return Recipe(chain)
 

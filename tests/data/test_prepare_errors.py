@@ -178,6 +178,23 @@ class TestDisk:
 
 
 class TestConfig:
+    @pytest.mark.parametrize(("option", "value"), [("test_fraction", 0.3), ("fold", 1)])
+    def test_fractions_beside_given_splits(self, data: DataSet, option: str, value: float) -> None:
+        message = f"--{option.replace('_', '-')} has no meaning beside --split-column"
+        data.refuse(ConfigError, message, split_column="split", **{option: value})
+
+    def test_a_validation_share_beside_given_validation_rows_is_noted(self, data: DataSet) -> None:
+        report, _ = data.prepare(split_column="split", val_fraction=0.3)
+        assert "the split column names the validation rows: val_fraction=0.3 had no effect" in report.notes
+
+    def test_fold_moves_validation_where_none_is_given(self, data: DataSet) -> None:
+        for row in data.rows:
+            row["split"] = row["split"].replace("val", "train")
+        _, first = data.prepare(split_column="split", val_fraction=0.25)
+        _, second = data.prepare(split_column="split", val_fraction=0.25, fold=1, overwrite=True)
+        assert first.splits.tolist() != second.splits.tolist()
+        data.refuse(ConfigError, "--test-fraction", split_column="split", test_fraction=0.1, overwrite=True)
+
     @pytest.mark.parametrize(
         ("changes", "message"),
         [

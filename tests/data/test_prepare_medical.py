@@ -157,6 +157,32 @@ class TestFolders:
         assert "3 coronal slices" in report.skipped[0][1]
         assert report.slices == 2 * PATIENTS * DEPTH
 
+    @pytest.mark.parametrize("kept", [False, True])
+    def test_a_truncated_slice_takes_its_series_along(self, hospital: Path, kept: bool) -> None:
+        folder = hospital / "covid" / "ROE_JANE8" / "scan"
+        file = sorted(folder.iterdir())[1]
+        file.write_bytes(file.read_bytes()[:-100])
+        if kept:  # the skipping call goes on from what the stopped one left
+            with pytest.raises(ImageReadError, match=rf"^{file} .*--on-error skip"):
+                made(hospital)
+        report, _ = made(hospital, on_error="skip")
+        (reason,) = (reason for _, reason in report.skipped)
+        assert reason.startswith(f"the series {folder} ({DEPTH} slices) is left out, because {file} ")
+        assert report.slices == (2 * PATIENTS - 1) * DEPTH
+
+    def test_garbage_behind_the_mark_is_named(self, hospital: Path) -> None:
+        file = hospital / "covid" / "ROE_JANE8" / "scan" / "garbage"
+        file.write_bytes(b"\0" * 128 + b"DICM" + np.random.default_rng(0).bytes(3000))
+        with pytest.raises(ImageReadError, match=rf"^{file} is damaged.*--on-error skip"):
+            made(hospital)
+        report, _ = made(hospital, on_error="skip")
+        assert [str(file) in reason for _, reason in report.skipped] == [True]
+        assert report.slices == 2 * PATIENTS * DEPTH
+
+    def test_the_window_in_force_is_recorded(self, hospital: Path) -> None:
+        assert made(hospital)[1].info["window"] == [-1350.0, 150.0]
+        assert made(hospital, window="wide", overwrite=True)[1].info["window"] == [-1000.0, 1000.0]
+
     def test_gaps_are_noted_or_refused(self, hospital: Path) -> None:
         folder = hospital / "covid" / "ROE_JANE8" / "scan"
         one_series(folder).frames[1].file.unlink()

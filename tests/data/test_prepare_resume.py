@@ -211,8 +211,8 @@ class TestGoingOn:
 def test_the_journal_gives_back_what_it_got(tmp_path: Path) -> None:
     from plr_fast.data.lungs.quality import no_mask
 
-    facts = SliceFacts(3, (0.1, 1 / 3), "Žofie", False, no_mask("nothing"), True, 65535, "ab" * 16)
-    plain = SliceFacts(None, None, "", True, None, False, None, "")
+    facts = SliceFacts(3, (0.1, 1 / 3), "Žofie", False, no_mask("nothing"), True, 65535, (0.1, 9.0), "ab" * 16)
+    plain = SliceFacts(None, None, "", True, None, False, None, None, "")
     dones = [
         Done("a", (facts, plain), "00ff", 7),
         Done("b", (), "", 7, skipped="/x/\udcff.png is gone"),

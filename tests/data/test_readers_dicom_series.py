@@ -112,6 +112,25 @@ class TestWhatBelongsTogether:
         assert [path.name for path in found.broken] == ["broken.dcm"]
         assert found.passed_over == {"localizer": 1, "modality PT": 1, "screenshot or secondary capture": 1}
 
+    @pytest.mark.parametrize("content", [b"", b"\0" * 500, b"\xff" * 500, b"not found" * 90])
+    def test_garbage_behind_the_mark_is_broken(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "garbage").write_bytes(b"\0" * 128 + b"DICM" + content)
+        found = scan(tmp_path)
+        assert ([path.name for path in found.broken], found.passed_over) == (["garbage"], {})
+
+    def test_a_header_that_is_cut_off_is_broken(self, tmp_path: Path) -> None:
+        (file,) = save_series(ct_slices(volume(1)), tmp_path)
+        content = file.read_bytes()
+        for length in range(140, content.index(b"\x28\x00\x10\x00"), 40):
+            file.write_bytes(content[:length])
+            assert scan(tmp_path).broken == (file,), length
+
+    def test_a_directory_is_known_by_its_file_header(self, tmp_path: Path) -> None:
+        made = dataset(np.zeros((4, 4), np.uint16), "1.2.840.10008.1.3.10", SOPClassUID=None, Rows=None)
+        made.save_as(tmp_path / "DICOMDIR")
+        found = scan(tmp_path)
+        assert (found.broken, found.passed_over) == ((), {})
+
     def test_captures_that_say_where_they_lie_are_slices(self, tmp_path: Path) -> None:
         save_series(ct_slices(volume(), SOPClassUID=SECONDARY_CAPTURE), tmp_path)
         np.testing.assert_array_equal([item.pixels for item in read_series(tmp_path)], volume())

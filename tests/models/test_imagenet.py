@@ -175,6 +175,10 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     torch.save({"a": Dangerous()}, tmp_path / "evil.pth")
     with pytest.raises(CheckpointError, match="holds more than tensors"):
         read_published(tmp_path / "evil.pth")
+    torch.save(nn.Conv2d(1, 1, 1), tmp_path / "module.pth")
+    with pytest.raises(CheckpointError, match=r"holds more than tensors.* or as \.safetensors$") as caught:
+        read_published(tmp_path / "module.pth")
+    assert "\x1b" not in str(caught.value)
     (tmp_path / "text.pth").write_text("not weights at all")
     with pytest.raises(CheckpointError, match=r"text\.pth"):
         read_published(tmp_path / "text.pth")
