@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -25,7 +25,7 @@ class ShowConfig:
 
     name: Annotated[str, tyro.conf.Positional]
     """A named config, or a YAML file."""
-    section: Section | None = None
+    section: Section | Literal["all"] = "all"
     """Only this part."""
     resolved: bool = False
     """All settings, with what is inherited and the defaults filled in, each with its origin: itself a config file."""
@@ -39,13 +39,17 @@ class DiffConfigs:
     """A named config, or a YAML file."""
     second: Annotated[str, tyro.conf.Positional]
     """Another one."""
-    section: Section | None = None
+    section: Section | Literal["all"] = "all"
     """Only this part."""
 
 
 List = Annotated[ListConfigs, tyro.conf.subcommand("list")]
 Show = Annotated[ShowConfig, tyro.conf.subcommand("show")]
 Diff = Annotated[DiffConfigs, tyro.conf.subcommand("diff")]
+
+
+def _part(section: Section | Literal["all"]) -> Section | None:
+    return None if section == "all" else section
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,11 +60,12 @@ def main(arguments: Sequence[str]) -> int:
         lines = listed()
     elif isinstance(asked, ShowConfig):
         recipe = load_config(asked.name)
-        if asked.section is not None:
-            recipe.require(asked.section)
-        lines = resolved(recipe, asked.section) if asked.resolved else written(recipe, asked.section)
+        section = _part(asked.section)
+        if section is not None:
+            recipe.require(section)
+        lines = resolved(recipe, section) if asked.resolved else written(recipe, section)
     else:
-        lines = differences(load_config(asked.first), load_config(asked.second), asked.section)
+        lines = differences(load_config(asked.first), load_config(asked.second), _part(asked.section))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
 

@@ -50,7 +50,7 @@ def read_with_config(config_type: type[Config], section: Section, arguments: Seq
     recipe = load_config(name)
     recipe.require(section)
     config = read(config_type, section, rest, description=about, default=_defaults(config_type, recipe, section))
-    settled: Config = recipe.settled(section, config)
+    settled: Config = recipe.settled(section, config, keep=_named(config_type, rest))
     return settled
 
 
@@ -75,6 +75,14 @@ def split_config(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     if len(names) > 1:
         raise ConfigError(f"{FLAG} is given {len(names)} times; put the one into a file with 'base:' and the other")
     return (names[0] if names else None), rest
+
+
+def _named(config_type: type[Any], arguments: Sequence[str]) -> set[str]:
+    """The fields that ``arguments`` give, so that none of them steps aside in silence."""
+    words = {
+        argument.split("=")[0].removeprefix("--").replace("-", "_") for argument in arguments if argument[:2] == "--"
+    }
+    return {field.name for field in fields(config_type) if words & {field.name, f"no_{field.name}"}}
 
 
 def _defaults(config_type: type[Config], recipe: Recipe, section: Section) -> Config:

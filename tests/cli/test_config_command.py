@@ -123,3 +123,17 @@ def test_a_run_can_be_done_again_from_its_config(capsys: pytest.CaptureFixture[s
     assert len(record["split_sha256"]) == 64
     assert record["store_fingerprint"] == SliceStore.open(store).fingerprint
     assert record["starts"][0]["machine"]["processor"]
+
+
+def test_an_option_given_beside_a_file_does_not_step_aside(tmp_path: Path) -> None:
+    from plr_fast.cli.options import read_with_config
+    from plr_fast.errors import ConfigError
+    from plr_fast.training import FinetuneConfig
+
+    file = tmp_path / "mine.yaml"
+    file.write_text("finetune:\n  widths: [4, 8, 8, 8, 8]\n")
+    words = ["--config", str(file), "--store", str(tmp_path / "s"), "--run", str(tmp_path / "r"), "--model", "danet"]
+    read_with_config(FinetuneConfig, "finetune", words).check()
+    config = read_with_config(FinetuneConfig, "finetune", [*words, "--widths", "4", "8", "8", "8", "8"])
+    with pytest.raises(ConfigError, match=r"^widths=.* no effect"):
+        config.check()
