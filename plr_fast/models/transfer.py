@@ -120,7 +120,7 @@ def _explain(path: Path, state: Mapping[str, Tensor], target: Mapping[str, Tenso
     if not (theirs["widths"] and ours["widths"]) and not set(state) & set(target):
         return (
             f"{path} holds another kind of encoder (its tensors are named {next(iter(state))}, …, this network's "
-            f"{next(iter(target))}, …). Build both with the same encoder and model"
+            f"{next(iter(target))}, …). Build both with the same encoder and model; a U-Net's fits --model plr only"
         )
     differences = [f"{key} {theirs[key]} there, {ours[key]} here" for key in ours if theirs[key] != ours[key]]
     if not differences:
@@ -132,7 +132,8 @@ def _explain(path: Path, state: Mapping[str, Tensor], target: Mapping[str, Tenso
             for what, names in (("missing", missing), ("not expected", extra), ("of another shape", shapes))
             if names
         ]
-    mend = "Build both with equal settings"
+    widths = " ".join(map(str, theirs["widths"]))
+    mend = "Build both with equal settings" + (f": --widths {widths} --norm {theirs['norm']}" if widths else "")
     if len(differences) == 1 and theirs["in_channels"] != ours["in_channels"]:
-        mend += ", or let it be fitted: inflate=True, --init-inflate"
+        mend = "Build both with equal --context, or let it be fitted: --init-inflate (inflate=True)"
     return f"the encoder in {path} does not fit this network: {'; '.join(differences)}. {mend}"
