@@ -29,6 +29,9 @@ PLR_HD void cos_sin_turns(double t, double* c, double* s) {
 
 PLR_HD void gradient_2d(i32 k, double* x, double* y) { cos_sin_turns(k / 256.0, x, y); }
 
+// z of gradient k in space.
+PLR_HD double gradient_height(i32 k) { return 1.0 - (2 * k + 1) / 256.0; }
+
 PLR_HD void gradient_3d(i32 k, double root, double* x, double* y, double* z) {
     // root = sqrt(1 - z^2), from the caller: core/ has no sqrt of its own.
     const double turns = k * 0.6180339887498949;  // 1 / golden ratio
@@ -36,7 +39,7 @@ PLR_HD void gradient_3d(i32 k, double root, double* x, double* y, double* z) {
     cos_sin_turns(turns - (double)(i32)turns, &c, &s);
     *x = root * c;
     *y = root * s;
-    *z = 1.0 - (2 * k + 1) / 256.0;
+    *z = gradient_height(k);
 }
 
 }  // namespace plr

@@ -74,6 +74,23 @@ struct NoiseParams {
 // Fade s(t) of the paper, III.B.
 PLR_HD double fade(double t) { return t * t * t * (t * (t * 6.0 - 15.0) + 10.0); }
 
+// The lattice line before pixel p of n along an axis of `frequency` cells, and the distance from it, in [0, 1).
+struct LatticePosition {
+    i64 line;
+    double t;
+};
+
+PLR_HD LatticePosition lattice_position(i64 p, double frequency, i64 n) {
+    const double at = (double)p * frequency / (double)n;
+    const i64 line = (i64)at;
+    return {line, at - (double)line};
+}
+
+// A lattice line modulo LATTICE_PERIOD, wrapped after `frequency` cells first if tileable.
+PLR_HD i32 wrapped_line(i64 line, double frequency, bool tileable) {
+    return (i32)((tileable ? line % (i64)frequency : line) % LATTICE_PERIOD);
+}
+
 // P: the sample's permutation of 0..255.
 PLR_HD void fill_permutation(u64 seed, u64 sample, u8* p) {
     for (i32 i = 0; i < LATTICE_PERIOD; ++i) p[i] = (u8)i;

@@ -16,7 +16,7 @@ struct UnitGradients {
             if (dims == 2) {
                 gradient_2d(k, &x[k], &y[k]);
             } else {
-                const double height = 1.0 - (2 * k + 1) / 256.0;
+                const double height = gradient_height(k);
                 gradient_3d(k, std::sqrt(1.0 - height * height), &x[k], &y[k], &z[k]);
             }
         }
@@ -33,19 +33,16 @@ const UnitGradients& unit_gradients(i32 dims) {
 NoiseTables::AxisTable::AxisTable(i64 n, double frequency, bool tileable) {
     for (std::vector<float>* table : {&d, &dm, &s, &sd}) table->resize(n + AXIS_PADDING);
     slot.resize(n + AXIS_PADDING);
-    const i64 period = tileable ? (i64)frequency : 0;
-    const auto wrapped = [&](i64 line) { return (i32)((tileable ? line % period : line) % LATTICE_PERIOD); };
+    const auto wrapped = [&](i64 line) { return wrapped_line(line, frequency, tileable); };
     i64 newest = -2;  // lattice line of the last entry
     for (i64 p = 0; p < n; ++p) {
-        const double at = (double)p * frequency / (double)n;
-        const i64 line = (i64)at;
+        const auto [line, t] = lattice_position(p, frequency, n);
         // Pixels of one cell share two entries; where cells are narrower than a pixel, only the lines in use are listed.
         if (line != newest - 1) {
             if (line != newest) lattice.push_back(wrapped(line));
             lattice.push_back(wrapped(line + 1));
             newest = line + 1;
         }
-        const double t = at - (double)line;
         slot[p] = (i32)lattice.size() - 2;
         d[p] = (float)t;
         dm[p] = (float)(t - 1.0);

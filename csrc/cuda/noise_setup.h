@@ -43,22 +43,8 @@ struct NoiseTables {
     i32 factor_count;    // 3 * octaves rounded up to a multiple of 4
 };
 
-// The position of pixel p of n along an axis of `frequency` cells.
-struct LatticePosition {
-    i64 line;
-    double t;
-};
-
-PLR_BODY LatticePosition lattice_position(i64 p, double frequency, i64 n) {
-    const double at = (double)p * frequency / (double)n;
-    const i64 line = (i64)at;
-    return {line, at - (double)line};
-}
-
 PLR_BODY u32 line_pair(i64 line, double frequency, bool tileable) {
-    const i64 period = tileable ? (i64)frequency : 1;
-    const i64 before = tileable ? line % period : line, after = tileable ? (line + 1) % period : line + 1;
-    return (u32)(before % LATTICE_PERIOD) | (u32)(after % LATTICE_PERIOD) << 8;
+    return (u32)wrapped_line(line, frequency, tileable) | (u32)wrapped_line(line + 1, frequency, tileable) << 8;
 }
 
 // The first pixel after p that lies beyond the next lattice line; n if there is none.
@@ -128,7 +114,7 @@ struct NoiseSetup {
         if (p.dims == 2) {
             gradient_2d(k, &x, &y);
         } else {
-            const double height = 1.0 - (2 * k + 1) / 256.0;
+            const double height = gradient_height(k);
             gradient_3d(k, square_root(1.0 - height * height), &x, &y, &z);
         }
         for (i32 o = 0; o < p.octaves; ++o) {
