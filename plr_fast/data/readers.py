@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -152,6 +153,17 @@ def window_of(raw: RawSlice, window: tuple[float, float] | None) -> tuple[float,
     if window is None and raw.pixels.dtype == np.uint16:
         return 0.0, 65535.0
     return window
+
+
+@contextmanager
+def access_errors(path: Path) -> Iterator[None]:
+    """Context that names a file which is missing or may not be read, by an ``ImageReadError``."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ImageReadError(f"{path} does not exist") from error
+    except PermissionError as error:
+        raise ImageReadError(f"{path} may not be read: {error.strerror}") from error
 
 
 def to_grey(raw: RawSlice, window: tuple[float, float] | None, name: str) -> npt.NDArray[np.uint8]:

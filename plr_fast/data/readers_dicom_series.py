@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ImageReadError
-from .readers import Note, ReadOptions
+from .readers import Note, ReadOptions, access_errors
 from .readers_axes import AxialView, axial_view, normal, plane_name
 
 XRAY = ("CR", "DX", "RG")
@@ -140,15 +140,11 @@ def require_pydicom() -> Any:
 def dicom_errors(path: Path) -> Iterator[None]:
     """Turn whatever pydicom raises on a damaged file into an ``ImageReadError`` that names it; silence its warnings."""
     try:
-        with warnings.catch_warnings():
+        with access_errors(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values that break the letter of the standard in readable files
             yield
     except (DataError, MemoryError):
         raise
-    except FileNotFoundError as error:
-        raise ImageReadError(f"{path} does not exist") from error
-    except PermissionError as error:
-        raise ImageReadError(f"{path} may not be read: {error.strerror}") from error
     except Exception as error:  # damaged files make pydicom raise nearly anything
         raise ImageReadError(f"{path} is damaged or truncated: {error or type(error).__name__}") from error
 

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, ImageReadError, PlrFastError, StorageError
-from .readers import DEFAULTS, Note, RawSlice, ReadOptions
+from .readers import DEFAULTS, Note, RawSlice, ReadOptions, access_errors
 from .readers_axes import MAX_ANGLE, AxialView, axial_view
 from .readers_pillow import MAX_PIXELS
 
@@ -243,15 +243,11 @@ def _copy(source: IO[bytes] | gzip.GzipFile, target: IO[bytes], length: int, pat
 @contextmanager
 def _clear_errors(path: Path) -> Iterator[None]:
     try:
-        with warnings.catch_warnings():
+        with access_errors(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except (PlrFastError, MemoryError):
         raise
-    except FileNotFoundError as error:
-        raise ImageReadError(f"{path} does not exist") from error
-    except PermissionError as error:
-        raise ImageReadError(f"{path} may not be read: {error.strerror}") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise StorageError(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageReadError
-from .readers import RawSlice
+from .readers import RawSlice, access_errors
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -79,7 +79,7 @@ def _open(path: Path) -> Image.Image:
 @contextmanager
 def _clear_errors(path: Path) -> Iterator[None]:
     try:
-        with warnings.catch_warnings():
+        with access_errors(path), warnings.catch_warnings():
             # Pillow warns of odd metadata in files that it can read; a picture too large is an error here.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -91,10 +91,6 @@ def _clear_errors(path: Path) -> Iterator[None]:
     except UnidentifiedImageError as error:
         what = "is empty (0 bytes)" if path.stat().st_size == 0 else "is not a PNG, JPEG or TIFF picture, or is damaged"
         raise ImageReadError(f"{path} {what}") from error
-    except FileNotFoundError as error:
-        raise ImageReadError(f"{path} does not exist") from error
-    except PermissionError as error:
-        raise ImageReadError(f"{path} may not be read: {error.strerror}") from error
     except Exception as error:  # damaged files make Pillow raise OSError, SyntaxError, struct.error, EOFError and more
         raise ImageReadError(f"{path} is damaged or truncated: {error or type(error).__name__}") from error
 
