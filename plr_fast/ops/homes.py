@@ -7,6 +7,7 @@ memory from the library's own allocator, and never wait for the device, but for 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -148,14 +149,14 @@ class HostHome:
         return first.ctypes.data == second.ctypes.data
 
 
-class _DeviceHome:
+class _DeviceHome(ABC):
     """What homes on CUDA devices share."""
 
     device: str
     on_host = False
 
-    def upload(self, array: np.ndarray) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def upload(self, array: np.ndarray) -> Any: ...
 
     def samples(self, ids: Any, batch: int) -> Any:
         """Describe ids: an array of the device by its address, evenly spaced ones of the host by first and step."""
