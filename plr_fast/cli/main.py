@@ -32,6 +32,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("demo", "the whole recipe on the built-in phantom, or on your slices: pretrain to report"),
     "prepare": Command("prepare", "make a slice store from pictures in class folders, a manifest, or the phantom"),
+    "resplit": Command("resplit", "the same slices in other splits: for repeats, or slice by slice as in the paper"),
     "generate": Command("generate", "write noise, lesion patches or pseudo-lesion pictures to a folder"),
     "pretrain": Command("pretrain", "train a U-Net to remove pseudo lesions from normal slices"),
     "finetune": Command("finetune", "train a classifier, from a pretrained encoder or from scratch"),

@@ -26,7 +26,7 @@ from .prepare_reading import Work, read_all
 from .prepare_report import SHEET_FILE, PrepareReport, build_report
 from .source_names import hide_names
 from .sources import entry_reader, resolve_entries
-from .splits import check_given_splits, compute_splits, group_entries, join_groups
+from .splits import SPLIT_COLUMN_NOTE, check_given_splits, compute_splits, group_entries, join_groups
 from .store import SPLITS, SliceRecord, StoreWriter
 from .store_workplace import put_back
 from .store_writer import check_target
@@ -339,8 +339,8 @@ def _make_splits(
         parts = split(tuple(labels[index] for index in train), tuple(groups[index] for index in train), 0.0)
         for index, part in zip(train, parts, strict=True):
             splits[index] = part
-        notes.append(f"the split column names no validation rows: {parts.count('val')} training slices were taken")
+        notes.append(f"{SPLIT_COLUMN_NOTE} no validation rows: {parts.count('val')} training slices were taken")
     elif "val" in splits and config.val_fraction != PrepareConfig.val_fraction:
-        notes.append(f"the split column names the validation rows: val_fraction={config.val_fraction:g} had no effect")
-    notes.extend(f"the split column names no {part} rows" for part in SPLITS if part not in splits)
+        notes.append(f"{SPLIT_COLUMN_NOTE} the validation rows: val_fraction={config.val_fraction:g} had no effect")
+    notes.extend(f"{SPLIT_COLUMN_NOTE} no {part} rows" for part in SPLITS if part not in splits)
     return splits

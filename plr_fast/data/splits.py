@@ -21,6 +21,9 @@ from .manifest import Entry, some
 
 MissingPatient = Literal["together", "separate", "error"]
 
+SPLIT_COLUMN_NOTE = "the split column names"
+"""How notes on a given split column begin."""
+
 _LARGEST_DENOMINATOR = 10
 
 
@@ -122,7 +125,7 @@ def check_given_splits(groups: Sequence[str], splits: Sequence[str], *, allow_sh
 
 def compute_splits(
     labels: Sequence[int] | npt.NDArray[Any],
-    groups: Sequence[str],
+    groups: Sequence[str] | None,
     *,
     val_fraction: float,
     test_fraction: float,
@@ -135,7 +138,8 @@ def compute_splits(
     A fraction is realised as p of q folds, with q at most 10 and at most the number of groups of the rarest class: the
     nearest such share is taken. ``fold`` rotates which folds are the test (and validation) part: with a test fraction
     of 1/q, folds 0..q-1 give q test parts that together cover every group once. Unlabelled slices are stratified as a
-    class of their own. Nothing depends on global random state.
+    class of their own. Nothing depends on global random state. Where ``groups`` is None each slice goes its own way
+    (``StratifiedKFold``), as the paper has it: neighbours and patients are parted.
 
     Raises:
         DataError: too few groups of a class for the parts that are wanted, or ``fold`` is out of range.
@@ -155,7 +159,8 @@ def compute_splits(
     rest = np.arange(len(labels))
     for part, share in (("test", test_fraction), ("val", val_fraction / (1.0 - test_fraction))):
         if share:
-            chosen = _pick(labels[rest], [groups[index] for index in rest.tolist()], share, seed, fold, part)
+            members = None if groups is None else [groups[index] for index in rest.tolist()]
+            chosen = _pick(labels[rest], members, share, seed, fold, part)
             result[rest[chosen]] = part
             rest = rest[~chosen]
     for part in parts:
@@ -168,28 +173,47 @@ def compute_splits(
     return [str(part) for part in result]
 
 
-def _pick(
-    labels: npt.NDArray[Any], groups: Sequence[str], share: float, seed: int, fold: int, part: str
-) -> npt.NDArray[np.bool_]:
-    from sklearn.model_selection import StratifiedGroupKFold
+def folds_of(labels: Sequence[int] | npt.NDArray[Any], groups: Sequence[str] | None, share: float) -> Fraction:
+    """The part p/q of the slices that :func:`compute_splits` takes for ``share`` (above 0): p of q folds.
 
-    limit = min(_LARGEST_DENOMINATOR, *_groups_of_class(labels, groups).values())
+    Raises:
+        DataError: some class has one group only.
+    """
+    limit = min(_LARGEST_DENOMINATOR, *_groups_of_class(np.asarray(labels), groups).values())
     if limit < 2:
-        raise DataError(f"too few groups are left to make a {part} part; set smaller fractions or another --seed")
+        raise DataError("a class has one group only, which cannot be parted: give more patients or smaller blocks")
     nearest = Fraction(share).limit_denominator(limit)
-    nearest = min(max(nearest, Fraction(1, limit)), Fraction(limit - 1, limit))
+    return min(max(nearest, Fraction(1, limit)), Fraction(limit - 1, limit))
+
+
+def _pick(
+    labels: npt.NDArray[Any], groups: Sequence[str] | None, share: float, seed: int, fold: int, part: str
+) -> npt.NDArray[np.bool_]:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    try:
+        nearest = folds_of(labels, groups, share)
+    except DataError as error:
+        raise DataError(
+            f"too few groups are left to make a {part} part; set smaller fractions or another --seed"
+        ) from error
     count = nearest.denominator
     if part == "test" and fold >= count:
         raise DataError(f"fold is {fold}, but a test fraction of {nearest} has the folds 0..{count - 1} only")
-    splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
-    folds = [held_out for _, held_out in splitter.split(np.zeros(len(labels)), labels, np.asarray(groups))]
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splitter = kind(n_splits=count, shuffle=True, random_state=seed)
+    members = None if groups is None else np.asarray(groups)
+    folds = [held_out for _, held_out in splitter.split(np.zeros(len(labels)), labels, members)]
     chosen = np.zeros(len(labels), dtype=np.bool_)
     for number in range(nearest.numerator):
         chosen[folds[(fold + number) % count]] = True
     return chosen
 
 
-def _groups_of_class(labels: npt.NDArray[Any], groups: Sequence[str]) -> dict[int, int]:
+def _groups_of_class(labels: npt.NDArray[Any], groups: Sequence[str] | None) -> dict[int, int]:
+    if groups is None:
+        found, counts = np.unique(labels, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
     members: dict[int, set[str]] = defaultdict(set)
     for label, group in zip(labels.tolist(), groups, strict=True):
         members[label].add(group)
