@@ -22,7 +22,9 @@ _SPECIAL = {
     "<": r"$<$",
     ">": r"$>$",
     "|": r"$|$",
-    '"': r"\textquotedbl{}",
+    '"': "''",
+    "[": "{[}",  # after a line's end these two would be arguments of it
+    "*": "{*}",
     "–": "--",
     "—": "---",
     "−": r"$-$",

@@ -24,7 +24,8 @@ class PaperRow:
         fraction: of the labelled training set, 0 to 1.
         method: as the paper names it.
         highest, average: metric -> value in [0, 1] over three repeats; what the paper does not report is left out.
-            The highest of each metric is taken on its own, so that those of a line may come from different repeats.
+            In table IV the highest of each metric is taken on its own, so that those of a line may come from different
+            repeats; in table V they fit each other as those of one run do, and three lie below the average.
         auc_is_balanced_accuracy: False where the value under ``paper_auc`` is something else (quoted by the paper).
     """
 

@@ -117,8 +117,8 @@ def paper_form(statistics: DatasetStatistics) -> Table:
             complete.append(False)
         rows += mark_best(columns, section, complete)
     notes = [
-        "Highest and average of each metric on its own, as in the paper: the highest of a row may come from different "
-        "repeats, and grows with their number.",
+        "Highest and average of each metric on its own: the highest of a row may come from different repeats, and "
+        "grows with their number.",
         "Paper AUC is the balanced accuracy of the hard labels, (TPR + TNR) / 2: that is what the paper prints as AUC. "
         "AUROC is the area under the ROC curve of the scores; the paper has no such number.",
     ]
@@ -167,8 +167,8 @@ def summary_table(statistics: DatasetStatistics) -> Table:
         notes += [
             f"Below each value the {sampling.confidence:.0%} interval of the mean from {sampling.resamples:,} "
             f"resamples: repeats are drawn with replacement, and {_units(statistics)} with replacement within class, "
-            "one draw for all repeats and methods, so that the same one tested in several repeats is not taken for "
-            "several.",
+            f"one draw for all repeats and methods: a {statistics.info.unit} tested in several repeats is not taken "
+            "for several.",
             "The standard deviation shows how single repeats (splits, seeds) differ; the interval, how far the mean "
             "is known. Overlap of intervals says little of a difference: the tables of differences do.",
             "ECE of few slices is too high by chance, and each resample adds to that once more: its interval is moved "
@@ -221,7 +221,7 @@ def differences_table(statistics: DatasetStatistics, measure: str) -> Table:
     if q is not None:
         how = (
             f"Interval and p: corrected resampled t-test (Nadeau and Bengio 2003), variance (1/J + q) s² over J "
-            f"repeats with q = {q:.3f}, the mean size of a test set over that of the rest. It is shown because the repeats "
+            f"repeats with q = {q:.3f}, the mean size of a test set over that of the rest. It is shown because repeats "
             "share test and training slices: an ordinary t-test would take them for independent and find too much. "
             "Beside it the paired bootstrap over repeats and test "
             f"{_units(statistics)}, which knows nothing of shared training slices."
