@@ -113,7 +113,7 @@ def _cell(column: Column, row: Row, place: int) -> str:
     if not note:
         return text
     side = "r" if column.numeric else "l"
-    return f"\\shortstack[{side}]{{{text}\\\\{{\\tiny {note}}}}}"
+    return f"\\begin{{tabular}}[t]{{@{{}}{side}@{{}}}}{text}\\\\{{\\tiny {note}}}\\end{{tabular}}"
 
 
 def _note(entry: Entry) -> str:

@@ -7,8 +7,8 @@ finds differences where there are none. Two answers are given:
 - *Corrected resampled t-test* (Nadeau and Bengio, "Inference for the generalization error", 2003): the variance of
   the mean is (1/J + q) · s², with J repeats and q the size of a test set over that of the rest, in the units that
   splits draw. (q stands for the correlation that splits share; the share of labels that are used does not change it.)
-  Tables show this one and mark by it: it holds its level in simulations also where few repeats or common training
-  slices mislead the bootstrap, at the price of wide intervals.
+  Tables show this one and mark by it: in the simulation of ``docs/statistics.md`` it keeps its level where few
+  repeats mislead the bootstrap, and loses least where common training slices do, at the price of wide intervals.
 - *Crossed paired bootstrap* over repeats and test groups (:mod:`.statistics`), beside it. Where every repeat has the
   same split (``split_by="given"``), q has no meaning and the bootstrap is shown instead.
 

@@ -5,9 +5,8 @@ patients. The repeats are not independent: their test sets share groups (patient
 more. So the bootstrap draws both, crossed (Owen, "The pigeonhole bootstrap", 2007): repeats with replacement, and the
 groups of the whole data set with replacement within class, with *one* draw of groups for all repeats, methods and
 fractions. A group that three repeats tested is drawn or left out in all three. Drawing groups anew for each repeat
-would treat the same patients as new ones: in simulations such 95 % intervals held the truth in 50–76 % of cases, the
-crossed ones in 94–97 %. With fewer than three repeats these are kept as
-they are and the interval speaks of test groups alone.
+would treat the same patients as new ones, and its intervals hold the truth far too seldom (``docs/statistics.md`` has
+the simulation). With fewer than three repeats these are kept as they are and the interval speaks of test groups alone.
 """
 
 from __future__ import annotations
