@@ -46,8 +46,12 @@ def summary_entry(summary: Summary) -> Entry:
     if summary.repeats == 0:
         return Entry(DASH, note=summary.reason or "")
     text = number(summary.mean) + (f" ± {number(summary.sd)}" if math.isfinite(summary.sd) else "")
-    notes = [interval_text(summary.low, summary.high), _gap(summary)]
-    return Entry(text, summary.mean, *_ends(summary.low, summary.high), note="; ".join(note for note in notes if note))
+    low, high = summary.low, summary.high
+    around = interval_text(low, high)
+    if around and math.isclose(low, high, abs_tol=1e-12):  # tells nothing of the uncertainty of the mean
+        low, high, around = math.nan, math.nan, "no interval: all resamples alike"
+    notes = [around, _gap(summary)]
+    return Entry(text, summary.mean, *_ends(low, high), note="; ".join(note for note in notes if note))
 
 
 def best_entry(summary: Summary) -> Entry:

@@ -240,7 +240,11 @@ def differences_table(statistics: DatasetStatistics, measure: str) -> Table:
         rows=rows,
         notes=[
             how,
-            f"p (Holm) is corrected for the {family} comparisons of this table; intervals are not.",
+            *(
+                [f"p (Holm) is corrected for the {family} comparisons of this table; intervals are not."]
+                if family
+                else []
+            ),
             "Repeats: those that both methods finished; a mean is never taken over repeats of the one alone. With "
             f"fewer than {ENOUGH_REPEATS} nothing can be said.",
         ],

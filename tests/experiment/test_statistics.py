@@ -142,12 +142,16 @@ def test_the_calibration_interval_is_moved_back_by_what_resampling_adds() -> Non
     for repeat in range(3):
         groups = np.repeat(np.arange(30), 4)
         cell = cell_of(repeat, groups, np.ones(120, bool))
-        cells.append(replace(cell, scores=np.clip(0.5 + 0.3 * (cell.labels - 0.5) + rng.normal(0, 0.1, 120), 0, 1)))
+        scores = rng.random(120)
+        cells.append(replace(cell, scores=scores, labels=(rng.random(120) < scores).astype(np.int8)))
     statistics = DatasetStatistics(experiment(cells, 100, 3), "d", FEW)
     found = statistics.summary("m", 1.0, "ece")
     assert found.low <= found.mean <= found.high
     raw = statistics.means(cells, "ece")
-    assert raw.mean() > found.mean
+    added = raw.mean() - found.mean
+    assert added > 0.01
+    low, high, _ = percentiles(raw, 0.95)
+    assert (found.low, found.high) == pytest.approx((max(low - added, 0), high - added))
 
 
 def test_reliability_curve_of_pooled_repeats(tmp_path: Path) -> None:

@@ -165,6 +165,15 @@ def test_the_papers_way_is_called_inflated(tmp_path: Path) -> None:
         assert "A note of the user." in table.caption
 
 
+def test_an_interval_without_width_is_none(tmp_path: Path) -> None:
+    """Every slice is called rightly in every repeat: that all resamples agree does not make 1.000 certain."""
+    results = make_results(tmp_path, separation={"RI": 50.0, "PLR-P": 1.0})
+    tables = tables_of(results)
+    found = entry(tables["sars-summary"], FULL, "RI", "accuracy")
+    assert (found.text, found.low, found.note) == ("1.000 ± 0.000", None, "no interval: all resamples alike")
+    assert entry(tables["sars-summary"], FULL, "PLR-P", "accuracy").low is not None
+
+
 def test_nothing_finished_no_tables(tmp_path: Path) -> None:
     results = make_results(tmp_path)
     assert all_tables(replace(results, cells=())) == []
