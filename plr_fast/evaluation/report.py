@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..pages import content_policy, embed_png, environment
 from .bootstrap import Comparison, GroupBootstrap
 from .config import EvaluateConfig
 from .facts import StoreFacts
@@ -76,18 +75,10 @@ def render(findings: Findings, folder: Path) -> str:
     """The report as HTML text; ``folder`` holds the figures' files, which are embedded.
 
     Raises:
-        OSError: a figure cannot be read.
+        DataError: a figure cannot be read.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=select_autoescape(("html", "html.j2")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(_context(findings, folder)) + "\n"
+    template = environment(Path(__file__).with_name("templates")).get_template("report.html.j2")
+    return template.render(_context(findings, folder)) + "\n"
 
 
 def _context(findings: Findings, folder: Path) -> dict[str, Any]:
@@ -100,6 +91,7 @@ def _context(findings: Findings, folder: Path) -> dict[str, Any]:
         "subtitle": _subtitle(findings),
         "version": __version__,
         "created": findings.created,
+        "policy": content_policy(),
         "warnings": list(findings.warnings),
         "about": _about(findings),
         "tiles": _tiles(findings),
@@ -286,13 +278,8 @@ def _made(findings: Findings) -> dict[str, Any]:
 
 
 def _embed(entry: FigureEntry, folder: Path) -> dict[str, Any]:
-    content = (folder / entry.file).read_bytes()
-    # The header of a PNG file holds its size at a fixed place; the page needs it to lay itself out before decoding.
-    width, height = struct.unpack(">II", content[16:24])
     return {
-        "uri": "data:image/png;base64," + base64.b64encode(content).decode("ascii"),
-        "width": width,
-        "height": height,
+        **embed_png(folder / entry.file),
         "alt": entry.alt,
         "title": entry.title,
         "caption": entry.caption,

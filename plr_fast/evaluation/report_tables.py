@@ -164,7 +164,7 @@ def data_table(facts: StoreFacts, split: str) -> Table:
 
 def facts_table(identifier: str, title: str, values: Mapping[str, object], head: tuple[str, str]) -> Table:
     """Two columns: name and value."""
-    rows = [{"title": key, "cells": [{"text": _plain(value)}]} for key, value in values.items()]
+    rows = [{"title": key, "cells": [{"text": plain(value)}]} for key, value in values.items()]
     return {
         "id": identifier,
         "title": title,
@@ -189,7 +189,7 @@ def runs_table(rows: Sequence[tuple[str, Mapping[str, object]]]) -> Table:
                 "rows": [
                     {
                         "title": name,
-                        "cells": [{"text": "; ".join(f"{key} {_plain(item)}" for key, item in values.items())}],
+                        "cells": [{"text": "; ".join(f"{key} {plain(item)}" for key, item in values.items())}],
                     }
                     for name, values in rows
                 ],
@@ -198,7 +198,7 @@ def runs_table(rows: Sequence[tuple[str, Mapping[str, object]]]) -> Table:
     }
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
@@ -206,5 +206,5 @@ def _plain(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value) or "–"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items()) or "–"
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items()) or "–"
     return str(value)

@@ -1,0 +1,6 @@
+"""The report of an experiment: one HTML file that opens offline, on a phone, in print and with a screen reader."""
+
+from .answer import Effect
+from .page import Download, write_page
+
+__all__ = ["Download", "Effect", "write_page"]

@@ -1,0 +1,309 @@
+"""The answer in a few sentences, made from the numbers: who beats the baseline, who is not shown to, who does as well.
+
+A method *beats* another where the 95 % interval of its paired difference lies above zero. Everything else is told as
+what it is: worse, not shown to be better, or too few repeats to say anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ...evaluation.figures import listing
+from ..results import DatasetInfo, MethodInfo, Plan
+
+MIN_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A paired difference of two methods over the repeats that both have.
+
+    Attributes:
+        dataset, fraction: where in the grid.
+        method, other: ``difference`` is method − other; positive means that ``method`` is better.
+        metric: in words (``AUROC``).
+        repeats: pairs.
+        difference, low, high: mean and 95 % interval; NaN or None bounds where there is none.
+        p_value: corrected for the number of comparisons; None where there is none.
+    """
+
+    dataset: str
+    fraction: float
+    method: str
+    other: str
+    metric: str
+    repeats: int
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the interval says anything: it exists, has a width, and rests on at least three repeats."""
+        return (
+            self.low is not None
+            and self.high is not None
+            and math.isfinite(self.low)
+            and math.isfinite(self.high)
+            and self.low < self.high
+            and self.repeats >= MIN_REPEATS
+        )
+
+    @property
+    def better(self) -> bool:
+        return self.known and self.low is not None and self.low > 0
+
+    @property
+    def worse(self) -> bool:
+        return self.known and self.high is not None and self.high < 0
+
+    def turned(self) -> Effect:
+        """The same, seen from the other method."""
+        low = None if self.high is None else -self.high
+        high = None if self.low is None else -self.low
+        return Effect(
+            self.dataset,
+            self.fraction,
+            self.other,
+            self.method,
+            self.metric,
+            self.repeats,
+            -self.difference,
+            low,
+            high,
+            self.p_value,
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out on one data set.
+
+    Attributes:
+        dataset: its name.
+        lead: the answer.
+        details: for each label fraction its name and its sentences.
+        notes: what limits the answer.
+    """
+
+    dataset: str
+    lead: str
+    details: tuple[tuple[str, tuple[str, ...]], ...]
+    notes: tuple[str, ...] = ()
+
+
+def percent(fraction: float) -> str:
+    """A label fraction in words: ``10 % of the labels``, ``all labels``."""
+    return "all labels" if fraction == 1 else f"{100 * fraction:g} % of the labels"
+
+
+def answers(plan: Plan, effects: Sequence[Effect]) -> list[Answer]:
+    """One answer for each data set of the plan.
+
+    Raises:
+        ValueError: effects of more than one metric, or twice the same one.
+    """
+    metrics = sorted({effect.metric for effect in effects})
+    if len(metrics) > 1:
+        raise ValueError(f"effects must be of one metric, not of {listing(metrics)}")
+    table = _Pairs(effects)
+    return [_answer(plan, dataset, table) for dataset in plan.datasets]
+
+
+class _Pairs:
+    """Effects by place, whichever way round they were given."""
+
+    def __init__(self, effects: Iterable[Effect]) -> None:
+        self._found: dict[tuple[str, float, str, str], Effect] = {}
+        for effect in effects:
+            for seen in (effect, effect.turned()):
+                key = (seen.dataset, seen.fraction, seen.method, seen.other)
+                if key in self._found:
+                    raise ValueError(f"two effects of {effect.method} against {effect.other} at one place: {key[:2]}")
+                self._found[key] = seen
+
+    def get(self, dataset: str, fraction: float, method: str, other: str) -> Effect | None:
+        return self._found.get((dataset, fraction, method, other))
+
+    def against(self, dataset: str, other: str) -> list[Effect]:
+        return [effect for (where, _, _, base), effect in self._found.items() if where == dataset and base == other]
+
+
+def _answer(plan: Plan, dataset: DatasetInfo, pairs: _Pairs) -> Answer:
+    base = plan.baseline
+    kinds = {method.name: method.kind for method in plan.methods}
+    found = [effect for effect in pairs.against(dataset.name, base) if effect.method in kinds]
+    if not found:
+        return Answer(
+            dataset.name,
+            f"On {dataset.name} no method can be compared with {base} yet: there are no paired results.",
+            (),
+            _notes(dataset),
+        )
+    fractions = sorted({effect.fraction for effect in found}, reverse=True)
+    judged = [method for method in plan.methods if method.kind != "control" and method.name != base]
+    controls = [method for method in plan.methods if method.kind == "control" and method.name != base]
+    details = []
+    for fraction in fractions:
+        here = [effect for effect in found if effect.fraction == fraction]
+        most = max(effect.repeats for effect in here)
+        sentences = (
+            *_compared(here, base, judged, controls, most),
+            *_rivals(pairs, here, judged, controls, most),
+        )
+        details.append((f"With {percent(fraction)} (95 % intervals, {_repeats(most)})", sentences))
+    return Answer(dataset.name, _lead(dataset.name, base, found, judged, controls), tuple(details), _notes(dataset))
+
+
+def _lead(dataset: str, base: str, found: list[Effect], judged: list[MethodInfo], controls: list[MethodInfo]) -> str:
+    metric = found[0].metric
+    if not any(effect.known for effect in found):
+        return (
+            f"On {dataset} nothing can be said yet on which method is better in {metric} than {base}: that takes "
+            f"intervals, and at least {MIN_REPEATS} repeats."
+        )
+    compared = {effect.method for effect in found}
+    wins = {
+        method.name: _places([effect for effect in found if effect.method == method.name])
+        for method in (*judged, *controls)
+        if any(effect.better for effect in found if effect.method == method.name)
+    }
+    names = [method.name for method in judged if method.name in compared]
+    winners = [f"{name} ({wins[name]})" for name in names if name in wins]
+    others = [name for name in names if name not in wins]
+    also = [f"{control.name} ({wins[control.name]})" for control in controls if control.name in wins]
+    parts = []
+    if winners:
+        parts.append(
+            f"On {dataset}, {listing(winners)} {'beats' if len(winners) == 1 else 'beat'} {base} in {metric}: the 95 % "
+            "interval of the paired difference lies above zero."
+        )
+        if others:
+            parts.append(
+                f"{listing(others)} {'is' if len(others) == 1 else 'are'} not shown to, at any share of labels."
+            )
+    elif names:
+        parts.append(
+            f"On {dataset}, no method beats {base} in {metric}: nowhere does the 95 % interval of a paired difference "
+            f"lie above zero (compared: {listing(names)})."
+        )
+    if also:
+        one = len(also) == 1
+        who = f"the control{'' if one else 's'} {listing(also)}"
+        if winners:
+            parts.append(f"So {'does' if one else 'do'} {who}.")
+        elif names:
+            parts.append(f"But {who} {'does' if one else 'do'}.")
+        else:
+            parts.append(f"On {dataset}, {who} {'beats' if one else 'beat'} {base} in {metric}.")
+    elif not names:
+        parts.append(f"On {dataset}, no control beats {base} in {metric}.")
+    return " ".join(parts)
+
+
+def _places(effects: list[Effect]) -> str:
+    """At which shares of labels a method beats the baseline, of those at which it was compared."""
+    won = sorted((effect.fraction for effect in effects if effect.better), reverse=True)
+    if len(won) == len(effects) > 1:
+        return "at every share of labels"
+    if won == [1]:
+        return f"with {percent(1)}"
+    return f"with {listing([f'{100 * fraction:g}' for fraction in won])} % of the labels"
+
+
+def _compared(
+    found: list[Effect], base: str, judged: list[MethodInfo], controls: list[MethodInfo], most: int
+) -> tuple[str, ...]:
+    """Who is better, worse, not shown to be either, unknown: at one fraction, controls after the others."""
+    sentences = []
+    for methods, who in ((judged, ""), (controls, "Controls: ")):
+        mine = [effect for method in methods for effect in found if effect.method == method.name]
+        groups = (
+            (f"better than {base}", [effect for effect in mine if effect.better]),
+            (f"worse than {base}", [effect for effect in mine if effect.worse]),
+            (
+                f"neither shown to be better nor worse than {base}",
+                [effect for effect in mine if effect.known and not effect.better and not effect.worse],
+            ),
+            ("too few repeats to say", [effect for effect in mine if not effect.known]),
+        )
+        told = [
+            f"{words}: {listing([f'{effect.method} {_numbers(effect, most)}' for effect in some])}"
+            for words, some in groups
+            if some
+        ]
+        if told:
+            text = who + "; ".join(told) + "."
+            sentences.append(text[0].upper() + text[1:])
+    return tuple(sentences)
+
+
+def _rivals(
+    pairs: _Pairs, found: list[Effect], judged: list[MethodInfo], controls: list[MethodInfo], most: int
+) -> tuple[str, ...]:
+    """For each method that beats the baseline: the controls that do as well or better."""
+    own = {effect.method: effect for effect in found}
+    sentences = []
+    for method in judged:
+        gain = own.get(method.name)
+        if gain is None or not gain.better:
+            continue
+        ahead, level = [], []
+        for control in controls:
+            between = pairs.get(gain.dataset, gain.fraction, method.name, control.name)
+            if between is not None and between.worse:
+                ahead.append(f"{control.name}, {_numbers(between, most)}")
+            elif between is not None and not between.better:
+                level.append(f"{control.name}, {_numbers(between, most)}")
+            elif between is None and control.name in own and own[control.name].difference >= gain.difference:
+                level.append(f"{control.name}, which gains {_signed(own[control.name].difference)} over {gain.other}")
+        for words, some in (("worse than", ahead), ("not shown to be better than", level)):
+            if some:
+                noun = "control" if len(some) == 1 else "controls"
+                sentences.append(f"{method.name} is {words} the {noun} {listing(some)}.")
+    return tuple(sentences)
+
+
+def _notes(dataset: DatasetInfo) -> tuple[str, ...]:
+    notes = []
+    if dataset.split_by == "slices":
+        notes.append(
+            f"On {dataset.name} single slices were split at random, as in the paper: neighbours of test slices were "
+            "trained on, so scores are higher than new patients would give."
+        )
+    elif dataset.split_by == "given":
+        notes.append(
+            f"On {dataset.name} all repeats share one split: intervals over repeats show chance in training, not in "
+            "the choice of test slices."
+        )
+    if dataset.split_by != "slices" and dataset.unit != "patient":
+        notes.append(
+            f"Patients of {dataset.name} are not known: splits keep each {dataset.unit} whole, but slices of one "
+            "patient may still be on both sides."
+        )
+    if dataset.note:
+        notes.append(f"{dataset.name}: {dataset.note}")
+    return tuple(notes)
+
+
+def _numbers(effect: Effect, most: int) -> str:
+    """Difference, its interval, and what is out of the common: fewer repeats, a p-value that does not survive."""
+    inside = []
+    if effect.low is not None and effect.high is not None and math.isfinite(effect.low) and math.isfinite(effect.high):
+        inside.append(f"{_signed(effect.low)} to {_signed(effect.high)}")
+    if effect.repeats != most:
+        inside.append(_repeats(effect.repeats))
+    if effect.p_value is not None and (effect.better or effect.worse) and effect.p_value >= 0.05:
+        inside.append(f"p = {effect.p_value:.2f} once corrected for the number of comparisons")
+    return _signed(effect.difference) + (f" ({'; '.join(inside)})" if inside else "")
+
+
+def _repeats(number: int) -> str:
+    return f"{number} repeat{'' if number == 1 else 's'}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
