@@ -1,4 +1,4 @@
-"""What a page is made of, for tests: tables in the form of the paper's, pictures, pairs, effects, from made-up scores."""
+"""What a page is made of, for tests: tables, pictures, pairs, effects, from made-up scores."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ METRICS = (("AUROC", auroc), ("Accuracy", accuracy), ("F1", f1))
 
 def results_table(results: Results) -> Table:
     """Highest and average, the form of tables IV and V, with a row of the paper's in each section."""
-    columns = [Column("method", "Method", numeric=False), Column("repeats", "Repeats")]
-    for name, _ in METRICS:
-        for kind in ("highest", "average", "sd"):
-            columns.append(
-                Column(f"{name.lower()}_{kind}", kind, group=name, higher_is_better=None if kind == "sd" else True)
-            )
+    columns = [
+        Column("method", "Method", numeric=False),
+        Column("repeats", "Repeats"),
+        *(
+            Column(f"{name.lower()}_{kind}", kind, group=name, higher_is_better=None if kind == "sd" else True)
+            for name, _ in METRICS
+            for kind in ("highest", "average", "sd")
+        ),
+    ]
     rows = []
     for fraction in sorted({key.fraction for key in results.plan.cells}, reverse=True):
         for method in results.plan.methods:
@@ -48,8 +51,11 @@ def results_table(results: Results) -> Table:
             entries = [Entry(method.name), Entry(str(len(cells)), float(len(cells)))]
             for _, metric in METRICS:
                 values = [metric(cell) for cell in cells]
-                for value in (max(values), float(np.mean(values)), float(np.std(values))):
-                    entries.append(Entry(f"{value:.3f}", value))
+                if values:
+                    told = (max(values), float(np.mean(values)), float(np.std(values)))
+                    entries += [Entry(f"{value:.3f}", value) for value in told]
+                else:
+                    entries += [Entry("–", note="no result")] * 3
             rows.append(Row(entries, "control" if method.kind == "control" else "result", percent(fraction)))
         given = [Entry("PLR-P"), Entry("3", 3.0), *(Entry(f"{one:.4f}", one) for one in (0.9873, 0.9762)), Entry("–")]
         rows.append(Row([*given, *([Entry("–", note="not printed")] * 6)], "paper", percent(fraction)))
@@ -76,6 +82,8 @@ def effects(results: Results, *, controls: bool = True) -> list[Effect]:
                         continue
                     first = results.select(dataset=dataset.name, method=method.name, fraction=fraction)
                     second = results.select(dataset=dataset.name, method=other, fraction=fraction)
+                    if not first or not second:
+                        continue
                     pairs = np.array([auroc(a) - auroc(b) for a, b in zip(first, second, strict=True)])
                     half = t.ppf(0.975, len(pairs) - 1) * pairs.std(ddof=1) / len(pairs) ** 0.5
                     mean = float(pairs.mean())

@@ -1,7 +1,7 @@
 "use strict";
 // Without this script the page is complete: tables in their own order, pictures side by side.
 (() => {
-  const status = document.querySelector(".spoken");
+  const status = document.querySelector("[role=status]");
 
   // Tables: a button in each head; first click best first, second the other way, third the order of the page.
   const compare = (a, b, sign) => {
