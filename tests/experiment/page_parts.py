@@ -182,6 +182,8 @@ def everything(results: Results, out: Path) -> dict[str, Any]:
     figures, pairs = pictures(out)
     (out / "tables").mkdir(exist_ok=True)
     (out / "tables" / "a name#1.csv").write_text("x\n1\n", encoding="utf-8")
+    (out / "tables" / "a name#1.tex").touch()
+    (out / "cells.csv").touch()
     found = effects(results)
     check = Table(
         "claim",
@@ -216,6 +218,11 @@ def everything(results: Results, out: Path) -> dict[str, Any]:
         "leak_tables": [leak],
         "checklist": [check],
         "model_card": CARD,
-        "downloads": [Download("tables/a name#1.csv", "a table as CSV")],
+        "downloads": [
+            Download("tables/a name#1.csv", "a table"),
+            Download("tables/a name#1.tex", "a table"),
+            Download("cells.csv", "every cell"),
+        ],
+        "absent": ["Figure 9: no run was kept."],
         "created": "2026-01-02 03:04 UTC",
     }

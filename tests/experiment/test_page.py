@@ -22,14 +22,15 @@ from PIL import Image
 
 from plr_fast.errors import DataError
 from plr_fast.experiment.before_after import BeforeAfter
-from plr_fast.experiment.report import Download, Effect, write_page
+from plr_fast.experiment.report import Download, Effect, effects, write_page
 from plr_fast.experiment.report.answer import answers
 from plr_fast.experiment.report.prose import to_html
 from plr_fast.experiment.results import CellKey, DatasetInfo, MethodInfo, Plan
+from plr_fast.experiment.statistics import Sampling, experiment_statistics
 from plr_fast.experiment.table import Table
 
 from .factory import make_results
-from .page_parts import everything
+from .page_parts import auroc, everything
 
 ROOT = Path(__file__).parents[2]
 ODD = "a<b>&\"c'{{7*7}}</script><script>alert(1)</script>"
@@ -79,10 +80,17 @@ def write(out: Path) -> Path:
     methods = tuple(
         replace(one, about=f"{one.about} {ODD}") if one.name == "RI" else one for one in results.plan.methods
     )
-    facts = {"versions": {"torch": "2.13.0"}, "odd": ODD}
+    facts = {"versions": {"torch": "2.13.0"}, "odd": ODD, "left_out": ["ImageNet: no weights."]}
     plan = replace(results.plan, title=f"Title {ODD}", methods=methods, config=f"title: {ODD}\n", facts=facts)
     cells = tuple(
-        replace(cell, facts={**cell.facts, "warnings": [f"warned {ODD}"] if cell.key.repeat else []})
+        replace(
+            cell,
+            facts={
+                **cell.facts,
+                "warnings": [f"warned {ODD}"] if cell.key.repeat else [],
+                "pretrain": f"{cell.key.method}-{cell.key.repeat}",
+            },
+        )
         for cell in results.cells
     )
     results = replace(results, plan=plan, cells=cells)
@@ -116,8 +124,8 @@ def test_nothing_is_fetched_and_no_script_but_ours_runs(html, page, path):
             if not target.startswith("http"):
                 beside.append(target)
         assert not any(key.startswith("on") for key in attributes), attributes
-    assert beside == ["./tables/a%20name%231.csv"]
-    assert (path.parent / unquote(beside[0])).is_file()
+    assert beside == ["./tables/a%20name%231.csv", "./tables/a%20name%231.tex", "./cells.csv"]
+    assert all((path.parent / unquote(target)).is_file() for target in beside)
     style = html[html.index("<style>") : html.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
@@ -228,10 +236,21 @@ def test_warnings_tell_what_is_missing_and_what_cells_said(page):
     assert any("not complete: 5 of 40 results are missing (PLR+: 5)" in text for text in told)
     assert f"warned {ODD} (28 of 35 results)" in told
     assert "The window of Hounsfield units is a guess." in told
+    assert "Left out: ImageNet: no weights." in told
+    assert "Figure 9: no run was kept." in told
+
+
+def test_downloads_of_one_thing_share_a_line(page):
+    lines = [text for text in page.text_of("li") if "bytes)" in text]
+    assert lines == [
+        "a table: tables/a name#1.csv (4 bytes), tables/a name#1.tex (0 bytes)",
+        "every cell: cells.csv (0 bytes)",
+    ]
 
 
 def test_how_it_was_made(page):
-    assert any("35 classifiers took 52 s, and 35 pretrainings 2 min" in text for text in page.text_of("p"))
+    # 35 cells of 1.5 s; networks of one method and repeat begin with the same pretraining of 3 s.
+    assert any("35 classifiers took 52 s, and 20 pretrainings 60 s" in text for text in page.text_of("p"))
     assert {"versions: torch", "odd", "seed"} <= set(page.text_of("th"))
     assert "1,400" in page.text_of("td")
 
@@ -347,7 +366,7 @@ def test_each_share_tells_better_worse_neither_and_unknown():
     )
     assert told == (
         "With all labels (95 % intervals, 10 repeats): Neither shown to be better nor worse than RI: PLR-P +0.100 "
-        "(+0.000 to +0.200); too few repeats to say: PLR+ +0.150 (+0.100 to +0.200; 2 repeats). | "
+        "(+0.000 to +0.200); nothing can be said: PLR+ +0.150 (+0.100 to +0.200; 2 repeats). | "
         "With 10 % of the labels (95 % intervals, 10 repeats): Better than RI: PLR+ +0.050 (+0.010 to +0.090); worse "
         "than RI: PLR-P −0.050 (−0.090 to −0.010). Controls: neither shown to be better nor worse than RI: Forest "
         "+0.010 (−0.010 to +0.030; 7 repeats)."
@@ -377,7 +396,12 @@ def test_few_repeats_and_intervals_without_width_say_nothing():
             "On CT nothing can be said yet on which method is better in AUROC than RI: that takes intervals, and at "
             "least 3 repeats."
         )
-        assert "too few repeats to say" in details(some).lower()
+        assert "nothing can be said: plr+" in details(some).lower()
+
+
+def test_equal_in_every_repeat_is_neither_better_nor_worse():
+    told = details(effect("PLR+", 0.0, 0.0))
+    assert "Neither shown to be better nor worse than RI: PLR+ +0.000 (+0.000 to +0.000)." in told
 
 
 def test_a_p_value_that_does_not_survive_correction_is_told():
@@ -401,6 +425,30 @@ def test_effects_must_be_of_one_metric_and_once():
         answers(plan(), [effect("PLR+", 0, 1), replace(effect("PLR-P", 0, 1), metric="Accuracy")])
     with pytest.raises(ValueError, match="two effects of RI against PLR"):
         answers(plan(), [effect("PLR+", 0, 1), effect("RI", 0, 1, other="PLR+")])
+
+
+def test_effects_come_from_the_statistics_of_the_tables(tmp_path):
+    results = make_results(tmp_path, repeats=4, separation={"RI": 0.8, "PLR-P": 1.0, "Grey forest": 3.0})
+    statistics = experiment_statistics(results, Sampling(resamples=50))
+    found = {(one.fraction, one.method, one.other): one for one in effects(statistics)}
+    pairs = {("PLR-P", "RI"), ("Grey forest", "RI"), ("PLR-P", "Grey forest")}
+    assert set(found) == {(fraction, *pair) for fraction in (1.0, 0.1) for pair in pairs}
+    for fraction in (1.0, 0.1):
+        cells = [results.select(method=name, fraction=fraction) for name in ("PLR-P", "RI")]
+        mean = np.mean([auroc(a) - auroc(b) for a, b in zip(*cells, strict=True)])
+        one = found[fraction, "PLR-P", "RI"]
+        assert one.difference == pytest.approx(mean)
+        assert one.low < mean < one.high
+        assert (one.metric, one.repeats, one.dataset) == ("AUROC", 4, "sars")
+        assert 0 <= one.p_value <= 1
+        assert found[fraction, "PLR-P", "Grey forest"].difference < 0
+        assert found[fraction, "PLR-P", "Grey forest"].p_value is None
+    assert "But the control Grey forest" in answers(results.plan, list(found.values()))[0].lead
+    without = replace(results, cells=tuple(cell for cell in results.cells if cell.key.method != "RI"))
+    left = effects(experiment_statistics(without, Sampling(resamples=50)))
+    assert {(one.method, one.other) for one in left} == {("PLR-P", "Grey forest")}
+    with pytest.raises(ValueError, match="brier"):
+        effects(statistics, "brier")
 
 
 # Markdown

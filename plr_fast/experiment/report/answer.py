@@ -42,13 +42,14 @@ class Effect:
 
     @property
     def known(self) -> bool:
-        """Whether the interval says anything: it exists, has a width, and rests on at least three repeats."""
+        """Whether the interval says anything: it exists, has a width (but where the methods are equal in every repeat),
+        and rests on at least three repeats."""
         return (
             self.low is not None
             and self.high is not None
             and math.isfinite(self.low)
             and math.isfinite(self.high)
-            and self.low < self.high
+            and (self.low < self.high or self.low == self.high == self.difference == 0)
             and self.repeats >= MIN_REPEATS
         )
 
@@ -228,7 +229,7 @@ def _compared(
                 f"neither shown to be better nor worse than {base}",
                 [effect for effect in mine if effect.known and not effect.better and not effect.worse],
             ),
-            ("too few repeats to say", [effect for effect in mine if not effect.known]),
+            ("nothing can be said", [effect for effect in mine if not effect.known]),
         )
         told = [
             f"{words}: {listing([f'{effect.method} {_numbers(effect, most)}' for effect in some])}"

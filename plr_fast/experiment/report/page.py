@@ -62,6 +62,7 @@ def write_page(
     tables: Sequence[Table] = (),
     figures: Sequence[FigureEntry] = (),
     comparisons: Sequence[BeforeAfter] = (),
+    absent: Sequence[str] = (),
     effects: Sequence[Effect] = (),
     warnings: Sequence[str] = (),
     leaks: Sequence[str] = (),
@@ -79,13 +80,14 @@ def write_page(
         tables: the results, in the order in which they are shown.
         figures: grouped by their ``section``, in the order in which sections first occur.
         comparisons: pairs of pictures under a slider (side by side in print and without script).
+        absent: figures that could not be made, with the reason, a sentence each.
         effects: paired differences of one metric, against the baseline and, where there are any, against the controls;
-            the answer in words is made from them.
+            the answer in words is made from them. Made by :func:`~plr_fast.experiment.report.effects.effects`.
         warnings: to be read before the numbers; what single cells warn of and what is missing is added.
         leaks, leak_tables: what test and training data share.
         checklist: reporting checklists.
         model_card: Markdown.
-        downloads: files that the page links to.
+        downloads: files that the page links to; those with the same words stand on one line.
         created: time as text; now (UTC) by default.
 
     Returns:
@@ -107,13 +109,14 @@ def write_page(
         "created": made,
         "policy": content_policy(script),
         "script": Markup(script),
-        "warnings": [*_gaps(results), *warnings, *_cell_warnings(results.cells)],
+        "warnings": [*_gaps(results), *_left_out(results), *warnings, *_cell_warnings(results.cells)],
         "tiles": _tiles(results),
         "leaks": {"paragraphs": list(leaks), "tables": [parts(table) for table in leak_tables]},
         "answers": answers(results.plan, effects),
         "tables": [parts(table) for table in tables],
         "has_paper": any(row.kind == "paper" for table in tables for row in table.rows),
         "figures": _figures(figures, out),
+        "absent": list(absent),
         "comparisons": [_comparison(pair, out, number) for number, pair in enumerate(comparisons, start=1)],
         "datasets": parts(about["datasets"]),
         "methods": parts(about["methods"]),
@@ -122,7 +125,7 @@ def write_page(
         "made": [parts(about[key]) for key in ("settings", "facts") if key in about],
         "checklist": [parts(table) for table in checklist],
         "model_card": Markup(to_html(model_card, name="Model card")) if model_card else None,
-        "downloads": [_download(file, out) for file in downloads],
+        "downloads": _downloads(downloads, out),
     }
     context["sections"] = _sections(context)
     text = environment(_TEMPLATES).get_template("experiment.html.j2").render(context) + "\n"
@@ -140,7 +143,7 @@ def _sections(context: Mapping[str, Any]) -> list[dict[str, str]]:
         ("leaks", "Leaks", bool(context["leaks"]["paragraphs"] or context["leaks"]["tables"])),
         ("answer", "The answer", True),
         ("tables", "Tables", bool(context["tables"])),
-        ("figures", "Figures", bool(context["figures"])),
+        ("figures", "Figures", bool(context["figures"] or context["absent"])),
         ("comparisons", "Before and after", bool(context["comparisons"])),
         ("datasets", "Data sets", True),
         ("methods", "Methods", True),
@@ -182,6 +185,12 @@ def _gaps(results: Results) -> list[str]:
         f"({listing([f'{name}: {count}' for name, count in by_method.items()])}). "
         "The same command continues it."
     ]
+
+
+def _left_out(results: Results) -> list[str]:
+    """Methods that the experiment file names and that could not be run."""
+    found = results.plan.facts.get("left_out", ())
+    return [f"Left out: {one}" for one in found] if isinstance(found, (list, tuple)) else []
 
 
 def _cell_warnings(cells: Sequence[CellResult]) -> list[str]:
@@ -282,7 +291,7 @@ def _time(cells: Sequence[CellResult]) -> str:
     for cell in cells:
         seconds = cell.facts.get("pretrain_seconds")
         if seconds:
-            shared[cell.facts.get("pretrain_run") or cell.key] = float(seconds)
+            shared[cell.facts.get("pretrain") or cell.facts.get("pretrain_run") or cell.key] = float(seconds)
     text = f"Fitting and judging {_count(len(cells), 'classifier')} took {_duration(fitting)}"
     if shared:
         text += f", and {_count(len(shared), 'pretraining')} {_duration(sum(shared.values()))}"
@@ -340,13 +349,20 @@ def _comparison(pair: BeforeAfter, out: Path, number: int) -> dict[str, Any]:
     }
 
 
+def _downloads(files: Sequence[Download], out: Path) -> list[dict[str, Any]]:
+    lines: dict[str, list[dict[str, str]]] = {}
+    for file in files:
+        lines.setdefault(file.about, []).append(_download(file, out))
+    return [{"about": about, "files": found} for about, found in lines.items()]
+
+
 def _download(file: Download, out: Path) -> dict[str, str]:
     path = PurePosixPath(file.file)
     if path.is_absolute() or ".." in path.parts or not (out / path).is_file():
         raise DataError(f"{file.file} is not a file below {out}; the report can link only to such")
     size = (out / path).stat().st_size
     # Quoted, and "./" first: a name with a colon would be read as a scheme.
-    return {"href": "./" + quote(str(path)), "name": str(path), "about": file.about, "size": _size(size)}
+    return {"href": "./" + quote(str(path)), "name": str(path), "size": _size(size)}
 
 
 def _size(count: int) -> str:
