@@ -6,6 +6,9 @@
 # npm into PLR_FAST_A11Y (~/.cache/plr_fast/a11y by default); tests use them from there.
 set -euo pipefail
 [[ $# -gt 0 ]] || { echo "usage: tools/a11y.sh FILE.html ..." >&2; exit 2; }
+for file in "$@"; do
+    [[ -f "$file" ]] || { echo "tools/a11y.sh: no file $file" >&2; exit 2; }
+done
 here=$(cd "$(dirname "$0")" && pwd)
 export PLR_FAST_A11Y="${PLR_FAST_A11Y:-${XDG_CACHE_HOME:-$HOME/.cache}/plr_fast/a11y}"
 for name in node npm; do

@@ -338,7 +338,7 @@ def test_a_winner_is_one_whose_interval_lies_above_zero():
     told = lead(effect("PLR+", 0.01, 0.09), effect("PLR+", -0.01, 0.09, fraction=1.0), effect("PLR-P", -0.03, 0.05))
     assert told == (
         "On CT, PLR+ (with 10 % of the labels) beats RI in AUROC: the 95 % interval of the paired difference lies "
-        "above zero. PLR-P is not shown to, at any share of labels."
+        "above zero. Not shown to, at any share of labels: PLR-P."
     )
     both = lead(*(effect(name, 0.01, 0.02, fraction=one) for name in ("PLR+", "PLR-P") for one in (1.0, 0.1)))
     assert both.startswith("On CT, PLR-P (at every share of labels) and PLR+ (at every share of labels) beat RI")
@@ -348,7 +348,7 @@ def test_no_winner_is_said_plainly_and_controls_that_win_are_named():
     told = lead(effect("PLR+", -0.01, 0.09), effect("PLR-P", 0.0, 0.05), effect("Forest", 0.02, 0.05, fraction=1.0))
     assert told == (
         "On CT, no method beats RI in AUROC: nowhere does the 95 % interval of a paired difference lie above zero "
-        "(compared: PLR-P and PLR+). But the control Forest (with all labels) does."
+        "(compared: PLR-P and PLR+). But the control Forest (with 100 % of the labels) does."
     )
     assert (
         lead(effect("Forest", 0.02, 0.05)) == "On CT, the control Forest (with 10 % of the labels) beats RI in AUROC."
@@ -365,7 +365,7 @@ def test_each_share_tells_better_worse_neither_and_unknown():
         effect("PLR+", 0.1, 0.2, fraction=1.0, repeats=2),
     )
     assert told == (
-        "With all labels (95 % intervals, 10 repeats): Neither shown to be better nor worse than RI: PLR-P +0.100 "
+        "With 100 % of the labels (95 % intervals, 10 repeats): Neither shown to be better nor worse than RI: PLR-P +0.100 "
         "(+0.000 to +0.200); nothing can be said: PLR+ +0.150 (+0.100 to +0.200; 2 repeats). | "
         "With 10 % of the labels (95 % intervals, 10 repeats): Better than RI: PLR+ +0.050 (+0.010 to +0.090); worse "
         "than RI: PLR-P −0.050 (−0.090 to −0.010). Controls: neither shown to be better nor worse than RI: Forest "
@@ -545,7 +545,7 @@ def test_sorting_slider_switch_and_print_work(path):
     ]
     for key in ("once", "twice"):
         assert seen[key]["paper"] == [[False] * 4 + [True]] * 2
-        assert seen[key]["sections"] == ["all labels", "10 % of the labels"]
+        assert seen[key]["sections"] == ["100 % of the labels", "10 % of the labels"]
     for clicked in seen["gaps"]:
         assert clicked[1][3].startswith("–"), "the row without a value is last of ours"
     assert [name.split()[0] for name in seen["words"][0]] == ["Grey", "PLR-P", "PLR+", "RI", "PLR-P"]

@@ -97,8 +97,8 @@ class Answer:
 
 
 def percent(fraction: float) -> str:
-    """A label fraction in words: ``10 % of the labels``, ``all labels``."""
-    return "all labels" if fraction == 1 else f"{100 * fraction:g} % of the labels"
+    """A label fraction in words: ``10 % of the labels``."""
+    return f"{100 * fraction:g} % of the labels"
 
 
 def answers(plan: Plan, effects: Sequence[Effect]) -> list[Answer]:
@@ -202,6 +202,8 @@ def _lead(dataset: str, base: str, found: list[Effect], judged: list[MethodInfo]
             parts.append(f"On {dataset}, {who} {'beats' if one else 'beat'} {base} in {metric}.")
     elif not names:
         parts.append(f"On {dataset}, no control beats {base} in {metric}.")
+    if winners and others:
+        parts.append(f"Not shown to, at any share of labels: {listing(others)}.")
     return " ".join(parts)
 
 
@@ -210,8 +212,6 @@ def _places(effects: list[Effect]) -> str:
     won = sorted((effect.fraction for effect in effects if effect.better), reverse=True)
     if len(won) == len(effects) > 1:
         return "at every share of labels"
-    if won == [1]:
-        return f"with {percent(1)}"
     return f"with {listing([f'{100 * fraction:g}' for fraction in won])} % of the labels"
 
 

@@ -36,7 +36,8 @@ def parts(table: Table) -> dict[str, Any]:
     marks = {entry.mark for row in table.rows for entry in row.entries}
     legend = []
     if "best" in marks:
-        legend.append("Bold: the best of its column.")
+        sections = len({row.section for row in table.rows}) > 1
+        legend.append("Bold: the best of its column" + (" within its section." if sections else "."))
     if marks & {"better", "worse"}:
         legend.append("Better, worse: than the baseline, with an interval that leaves out zero.")
     if any(row.kind == "paper" for row in table.rows):
