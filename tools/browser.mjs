@@ -25,7 +25,10 @@ export async function open(browser, file, { width = 1280, height = 900, scheme =
   });
   await page.setJavaScriptEnabled(script);
   await page.setViewport({ width, height, deviceScaleFactor: 1, isMobile: width < 500, hasTouch: width < 500 });
-  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+  await page.emulateMediaFeatures([
+    { name: "prefers-color-scheme", value: scheme },
+    { name: "prefers-reduced-motion", value: "reduce" }, // clicks must not meet a page that still scrolls
+  ]);
   await page.goto(url, { waitUntil: "load" });
   return { page, requests };
 }

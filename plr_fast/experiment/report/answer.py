@@ -182,10 +182,6 @@ def _lead(dataset: str, base: str, found: list[Effect], judged: list[MethodInfo]
             f"On {dataset}, {listing(winners)} {'beats' if len(winners) == 1 else 'beat'} {base} in {metric}: the 95 % "
             "interval of the paired difference lies above zero."
         )
-        if others:
-            parts.append(
-                f"{listing(others)} {'is' if len(others) == 1 else 'are'} not shown to, at any share of labels."
-            )
     elif names:
         parts.append(
             f"On {dataset}, no method beats {base} in {metric}: nowhere does the 95 % interval of a paired difference "
