@@ -365,8 +365,8 @@ def test_each_share_tells_better_worse_neither_and_unknown():
         effect("PLR+", 0.1, 0.2, fraction=1.0, repeats=2),
     )
     assert told == (
-        "With 100 % of the labels (95 % intervals, 10 repeats): Neither shown to be better nor worse than RI: PLR-P +0.100 "
-        "(+0.000 to +0.200); nothing can be said: PLR+ +0.150 (+0.100 to +0.200; 2 repeats). | "
+        "With 100 % of the labels (95 % intervals, 10 repeats): Neither shown to be better nor worse than RI: PLR-P "
+        "+0.100 (+0.000 to +0.200); nothing can be said: PLR+ +0.150 (+0.100 to +0.200; 2 repeats). | "
         "With 10 % of the labels (95 % intervals, 10 repeats): Better than RI: PLR+ +0.050 (+0.010 to +0.090); worse "
         "than RI: PLR-P −0.050 (−0.090 to −0.010). Controls: neither shown to be better nor worse than RI: Forest "
         "+0.010 (−0.010 to +0.030; 7 repeats)."

@@ -111,7 +111,8 @@ def test_wheel_with_the_extension(sdist: Path, tmp_path: Path) -> None:
     assert {"plr_fast/_cuda_src/cuda/noise.cu", "plr_fast/_cuda_src/core/noise.h"} <= set(names)
     assert any(re.fullmatch(r"plr_fast/_native\..*\.so", name) for name in names)
     assert {"plr_fast/py.typed", "plr_fast/_native.pyi", "plr_fast/evaluation/templates/report.html.j2"} <= set(names)
-    assert {"plr_fast/pages/templates/layout.html.j2", "plr_fast/experiment/report/templates/experiment.js"} <= set(names)
+    templates = {"plr_fast/pages/templates/layout.html.j2", "plr_fast/experiment/report/templates/experiment.js"}
+    assert templates <= set(names)
     assert not any(name.startswith(("tests/", "benchmarks/", "csrc/")) for name in names), "nothing but the package"
     check_installed(wheel, tmp_path, "native")
 
