@@ -46,6 +46,7 @@ def test_what_was_planted_is_counted(chests, tmp_path):
             (chests[1], "train", {"label": 1}),
             (chests[2], "train", {"label": 0}),
             (chests[0], "train", {"label": 0}),  # equal within one split: no leak
+            ((chests[0] * 0.9 + 12).astype(np.uint8), "train", {"label": 0}),  # near: its equals are told as such
             (blank, "train", {"label": 0}),
             (chests[3], "train", {"label": 0, "id": "series#0004"}),
             (chests[0], "test", {"label": 1, "group": "a"}),  # equal, another label, shared group
