@@ -21,6 +21,7 @@ from .lungs.sheet import png, worst_masks, worst_masks_sheet
 from .manifest import Classes, Columns, Entry, Listing, read_csv, some
 from .manifest_folders import find_masks, scan_folders
 from .prepare_config import PrepareConfig
+from .prepare_duplicates import NearCounts, check_given, find_near_duplicates, note_near_duplicates
 from .prepare_images import How
 from .prepare_reading import Work, read_all
 from .prepare_report import SHEET_FILE, PrepareReport, build_report
@@ -106,7 +107,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
     ) as writer:
         read_all(readable, counts, work, writer, how)
         writer.window = work.windows.pop() if len(work.windows) == 1 else None
-        unit, joined = _fix_groups_and_splits(work, writer, split)
+        unit, joined, near = _fix_groups_and_splits(work, writer, split)
         _note_dark_pictures(work)
         _attach_masks(work, writer)
         report = build_report(
@@ -115,6 +116,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
             started=started,
             duplicates=len(work.equal),
             groups_joined=joined,
+            near=near,
             masks_reused=work.masks_reused,
             resumed=work.resumed,
             skipped=work.skipped,
@@ -271,8 +273,9 @@ def _check_plan(entries: Sequence[Entry], config: PrepareConfig, split: _Split) 
     _make_splits(config, [entry.label for entry in entries], grouping.groups, given, [], split)
 
 
-def _fix_groups_and_splits(work: Work, writer: StoreWriter, split: _Split) -> tuple[str, int]:
-    """Give each record its group and split; returns what a group is and how many groups were joined."""
+def _fix_groups_and_splits(work: Work, writer: StoreWriter, split: _Split) -> tuple[str, int, NearCounts | None]:
+    """Give each record its group and split; returns what a group is, how many groups were joined for equal pictures,
+    and what is known of near duplicates."""
     config, records = work.config, writer.records
     grouping = group_entries(work.entries, block_size=config.block_size, missing_patient=config.missing_patient)
     work.notes.extend(grouping.notes)
@@ -280,13 +283,25 @@ def _fix_groups_and_splits(work: Work, writer: StoreWriter, split: _Split) -> tu
     pairs = [(work.entry_of[first], work.entry_of[second]) for first, second in work.equal]
     _check_equal(work, records, given)
     groups, joined = join_groups(grouping.groups, pairs)
-    slice_groups = [groups[entry] for entry in work.entry_of]
+    slice_groups = before = [groups[entry] for entry in work.entry_of]
+    found, near_joined = None, 0
+    if config.near_duplicates != "off":
+        found = find_near_duplicates(writer, before, given, work.equal, progress=config.progress)
+    if found and config.near_duplicates == "group":
+        if not config.allow_shared_groups:
+            check_given(found, records, given)
+        pairs = [(work.entry_of[first], work.entry_of[second]) for first, second in found.pairs.tolist()]
+        groups, near_joined = join_groups(groups, pairs)
+        slice_groups = [groups[entry] for entry in work.entry_of]
     splits = _make_splits(config, [record.label for record in records], slice_groups, given, work.notes, split)
     records[:] = [
         replace(record, group=group, split=part)
         for record, group, part in zip(records, slice_groups, splits, strict=True)
     ]
-    return grouping.unit, joined
+    near = None
+    if found is not None:
+        near = note_near_duplicates(writer, found, before, joined=near_joined, notes=work.notes)
+    return grouping.unit, joined, near
 
 
 def _attach_masks(work: Work, writer: StoreWriter) -> None:

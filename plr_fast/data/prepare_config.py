@@ -88,6 +88,9 @@ class PrepareConfig:
     """Files without patient id where others have one: one group per class (cannot leak), each alone (may), or stop."""
     allow_shared_groups: bool = False
     """Accept a given split column that puts one patient, or equal pictures, into several splits."""
+    near_duplicates: Literal["report", "group", "off"] = "report"
+    """Slices that show the same at another size, window, crop or compression, in different groups: report lists them
+    in duplicates.csv, group joins their groups too, so that no split parts them, off does not look for them."""
     val_fraction: float = 0.15
     """Share of the slices for validation; with a split column: taken from its training groups if it names none."""
     test_fraction: float = 0.2
@@ -233,7 +236,7 @@ _OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("phantom_patients", "phantom_slices"), ("phantom",)),
     "masks": _PICTURES,
     **dict.fromkeys(("mask_dir", "window", "fit", "block_size", "missing_patient", "exclude", "unlabelled"), _PICTURES),
-    "jobs": _PICTURES,
+    **dict.fromkeys(("jobs", "near_duplicates"), _PICTURES),
     **dict.fromkeys(("every", "slice_range", "min_lung_share", "hounsfield", "gaps"), _PICTURES),
     **dict.fromkeys(("patient_ids", "patient_salt", "source_names", "names_table"), _PICTURES),
     **dict.fromkeys(("root", "split_column", "order_column", "mask_column", "file_column"), ("manifest",)),
@@ -247,7 +250,7 @@ _NOT_IN_PIXELS = frozenset(
         *("source", "root", "file_column", "mask_dir", "mask_column", "id_column", "order_column", "label_column"),
         *("positive", "negative", "unlabelled", "exclude", "patient_column", "patient_folders", "missing_patient"),
         *("split_column", "block_size", "val_fraction", "test_fraction", "seed", "fold", "allow_shared_groups"),
-        *("source_names", "names_table"),
+        *("source_names", "names_table", "near_duplicates"),
         *("out", "overwrite", "on_error", "progress", "jobs", "phantom_patients", "phantom_slices"),
     )
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .duplicates import FILE
+from .prepare_duplicates import NearCounts
 from .store import SPLITS, StoreWriter
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class PrepareReport:
     """Slices that equal an earlier one, pixel for pixel."""
     groups_joined: int
     """Groups that were joined with another because they share a picture."""
+    near: NearCounts | None
+    """Near duplicates; None where they were not looked for."""
     shared_groups: int
     """Groups in several splits (only where that was allowed)."""
     skipped: tuple[tuple[str, str], ...]
@@ -88,6 +92,8 @@ class PrepareReport:
             masks,
             f"{self.duplicates} slices equal another one; {self.groups_joined} groups were joined for that",
         ]
+        if self.near is not None:
+            lines.append(_near_line(self.near))
         if self.resumed:
             lines.append(f"{self.resumed} slices had been prepared by an earlier call that was cut off")
         lines += [f"skipped: {reason}" for _, reason in self.skipped]
@@ -101,6 +107,7 @@ def build_report(
     started: float,
     duplicates: int = 0,
     groups_joined: int = 0,
+    near: NearCounts | None = None,
     masks_reused: int = 0,
     resumed: int = 0,
     skipped: Sequence[tuple[str, str]] = (),
@@ -132,6 +139,7 @@ def build_report(
         resumed=resumed,
         duplicates=duplicates,
         groups_joined=groups_joined,
+        near=near,
         shared_groups=sum(sum(group in found for found in groups.values()) > 1 for group in all_groups),
         skipped=tuple(skipped),
         notes=tuple(notes),
@@ -143,7 +151,15 @@ def build_report(
         mask_failures=report.mask_failures,
         duplicates=report.duplicates,
         groups_joined=groups_joined,
+        **({} if near is None else {"near_duplicates": asdict(near)}),
         skipped=[[source, "" if names_hidden else reason] for source, reason in report.skipped],
         notes=[] if names_hidden else list(report.notes),
     )
     return report
+
+
+def _near_line(near: NearCounts) -> str:
+    if not near.pairs:
+        return "no near duplicates in different groups"
+    line = f"{near.pairs} pairs of near duplicates in different groups or classes ({near.slices} slices, {FILE})"
+    return f"{line}; {near.groups_joined} groups were joined for that" if near.groups_joined else line

@@ -24,6 +24,7 @@ import numpy as np
 from .._version import __version__
 from ..errors import ConfigError, DataError, StoreError
 from ..files import require_space, storage_error, sync, write_json
+from .duplicates import PARTED_NOTE
 from .splits import SPLIT_COLUMN_NOTE, compute_splits, folds_of
 from .store import SPLITS, SliceStore
 from .store_workplace import Workplace
@@ -227,14 +228,20 @@ def _summary(source: SliceStore, splits: Sequence[str], how: dict[str, Any]) -> 
         parts_of.setdefault(group, set()).add(split)
     shared = sum(len(parts) > 1 for parts in parts_of.values())
     summary = source.info.get("summary") or {}
-    # Notes on a given split column tell of splits that are no longer; so do those of an earlier resplit.
-    notes = [note for note in summary.get("notes", ()) if not note.startswith((SPLIT_COLUMN_NOTE, _SLICES_NOTE))]
+    # What tells of splits that are no longer.
+    notes = [
+        note
+        for note in summary.get("notes", ())
+        if not (note.startswith((SPLIT_COLUMN_NOTE, _SLICES_NOTE)) or PARTED_NOTE in note)
+    ]
     if how["split_by"] == "slices":
         notes.append(
             f"{_SLICES_NOTE}: {shared} of {len(parts_of)} groups have slices in several splits, so neighbouring slices "
             "and slices of one patient are in training and test, and results are inflated"
         )
+    near = {name: value for name, value in summary.get("near_duplicates", {}).items() if name != "across_splits"}
     return {
+        **({"near_duplicates": near} if near else {}),
         "groups": len(parts_of),
         "shared_groups": shared,
         "splits": {split: {names[label]: table[split, label] for label in labels} for split in SPLITS},

@@ -39,6 +39,29 @@ def adjacent_rows(store: SliceStore) -> tuple[Rows, Rows]:
         DataError: no slice has a neighbour.
     """
     keys, numbers = _places(store.ids.tolist(), store.patients.tolist(), store.splits.tolist())
+    before, after = _adjacent(keys, numbers)
+    if np.array_equal(before, after):
+        raise DataError(
+            f"{store.path} holds no volumes: none of its {len(keys)} slices is a page of a file with several, or one "
+            "of the numbered pictures of a known patient. Prepare it from volumes (series, NIfTI, multi-page TIFF), "
+            "name the patients, or leave context at 0"
+        )
+    return before, after
+
+
+def followers(store: SliceStore) -> Rows:
+    """For each slice of ``store`` the row of the one behind it in its source, whatever their splits, or its own row.
+
+    Beside pages and numbered pictures of one patient, numbered pictures of unknown patients count too (``covid_0007``
+    and ``covid_0008``): such numbers mostly run through scans slice by slice, and what is asked is where a leak may be.
+    """
+    count = len(store)
+    keys, numbers = _places(store.ids.tolist(), store.patients.tolist(), [""] * count, unknown_patients=True)
+    return _adjacent(keys, numbers)[1]
+
+
+def _adjacent(keys: Rows, numbers: Rows) -> tuple[Rows, Rows]:
+    """Rows before and behind each, where ``keys`` (N,) name the volume and ``numbers`` (N,) the place in it."""
     count = len(keys)
     rows = np.arange(count, dtype=np.int64)
     before, after = rows.copy(), rows.copy()
@@ -52,12 +75,6 @@ def adjacent_rows(store: SliceStore) -> tuple[Rows, Rows]:
     joined = usable & (step == smallest[keys[order[1:]]])
     before[order[1:][joined]] = order[:-1][joined]
     after[order[:-1][joined]] = order[1:][joined]
-    if not joined.any():
-        raise DataError(
-            f"{store.path} holds no volumes: none of its {count} slices is a page of a file with several, or one of "
-            "the numbered pictures of a known patient. Prepare it from volumes (series, NIfTI, multi-page TIFF), name "
-            "the patients, or leave context at 0"
-        )
     return before, after
 
 
@@ -69,7 +86,9 @@ def with_neighbours(indices: Rows, context: int, before: Rows, after: Rows) -> R
     return np.stack(columns, axis=1)
 
 
-def _places(ids: Sequence[str], patients: Sequence[str], splits: Sequence[str]) -> tuple[Rows, Rows]:
+def _places(
+    ids: Sequence[str], patients: Sequence[str], splits: Sequence[str], *, unknown_patients: bool = False
+) -> tuple[Rows, Rows]:
     """A number for the volume of each slice, and the slice's own number in it."""
     volumes: dict[tuple[str, ...], int] = {}
     volume: tuple[str, ...]
@@ -77,7 +96,7 @@ def _places(ids: Sequence[str], patients: Sequence[str], splits: Sequence[str]) 
     for row, (name, patient, split) in enumerate(zip(ids, patients, splits, strict=True)):
         if found := _PAGE.fullmatch(name):
             volume, number = ("page", found[1], split), found[2]
-        elif patient and (found := _NUMBERED.fullmatch(name)):
+        elif (patient or unknown_patients) and (found := _NUMBERED.fullmatch(name)):
             volume, number = ("file", found[1], found[3], patient, split), found[2]
         else:
             volume, number = ("single", name), "0"

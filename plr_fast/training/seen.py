@@ -43,12 +43,12 @@ class SeenSlices:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Slices of a store's validation and test splits that a run was trained on, as counts.
+    """Slices that a run is judged by and was trained on, as counts.
 
     Attributes:
         slices: the slices in question, by id or pixels.
         patients: those of another picture, but of a patient of the same id.
-        held_out: slices in the two splits.
+        held_out: slices that it is judged by.
     """
 
     slices: int
@@ -98,10 +98,10 @@ def read_seen(run: str | os.PathLike[str]) -> SeenSlices | None:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
-def overlap(seen: SeenSlices, store: SliceStore) -> Overlap:
-    """How much of ``store``'s validation and test splits is among ``seen``: the same picture (where the sizes allow to
-    compare), the same slice id, or the same patient id."""
-    held_out = np.flatnonzero(store.splits != "train")
+def overlap(seen: SeenSlices, store: SliceStore, indices: np.ndarray | None = None) -> Overlap:
+    """How much of the slices ``indices`` (int64, (n,); default: ``store``'s validation and test splits) is among
+    ``seen``: the same picture (where the sizes allow to compare), the same slice id, or the same patient id."""
+    held_out = np.flatnonzero(store.splits != "train") if indices is None else indices
     known, patients = set(seen.ids), set(seen.patients)
     same = np.array([_short(str(name)) in known for name in store.ids[held_out]], dtype=np.bool_)
     if seen.pixels is not None and seen.size == store.size and len(held_out) <= MOST_HASHED:

@@ -369,7 +369,13 @@ class TestRealData:
         report = prepare(PrepareConfig(source, tmp_path / "s", **options))
         store = SliceStore.open(report.store)
         assert (report.slices, report.groups, report.unit) == (2481, 32 + 31, "block")
-        assert (report.duplicates, report.groups_joined, report.skipped, report.notes) == (2, 0, (), ())
+        assert (report.duplicates, report.groups_joined, report.skipped) == (2, 0, ())
+        # Scans of one patient lie hundreds of numbers apart: blocks do not keep them together.
+        assert report.near is not None
+        assert report.near.across_labels == 0
+        assert report.near.pairs > report.near.across_splits > 50
+        assert len(report.notes) == 1
+        assert report.notes[0].startswith(f"{report.near.across_splits} pairs of near-duplicate slices lie in diff")
         for split, share in (("train", 0.65), ("val", 0.15), ("test", 0.2)):
             assert abs(sum(report.splits[split].values()) / 2481 - share) < 0.03
         with source.open(newline="") as stream:
@@ -390,7 +396,12 @@ class TestRealData:
         }
         assert report.unit == "patient"
         assert report.groups == 376 + 1
-        assert report.notes == ("30 of 746 files have no patient id: they form 1 group(s) that no split parts",)
+        assert report.notes[0] == "30 of 746 files have no patient id: they form 1 group(s) that no split parts"
+        assert report.notes[1].startswith("2 pairs of near-duplicate slices lie in different splits")
+        assert report.notes[2].startswith(
+            "2 pairs of near-duplicate slices have different labels: 'covid/covid_0342.png ~"
+        )
+        assert len(report.notes) == 3
         assert report.mask_failure_share < 0.1
 
 

@@ -46,7 +46,7 @@ def make_store(path: Path, *, test_labels=(0, 1), patients=4, slices=3, size=SIZ
                     group=name if singles else f"{split}-{label}-p{patient}",
                     split=split,
                     label=label,
-                    patient="" if singles else f"p{patient}",
+                    patient="" if singles else f"{split}-{label}-p{patient}",
                     source=f"{name}.png",
                     mask_ok=name not in bad_mask_ids,
                 )

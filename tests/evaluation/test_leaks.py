@@ -27,8 +27,8 @@ def write_seen(run, store, indices, before=None):
 def test_it_is_said_in_report_metrics_and_terminal(store, tmp_path, capsys):
     train, positives, negatives = store.select("train"), store.select("test", 1), store.select("test", 0)
     classifier, restorer = write_classifier(tmp_path / "cls", store), write_restorer(tmp_path / "res", store)
-    # The classifier began with a run that had learnt from five test slices.
-    write_seen(classifier, store, train, seen_slices(store, positives[:5]))
+    # The classifier began with a run that had learnt from the six test slices of two patients.
+    write_seen(classifier, store, train, seen_slices(store, positives[:6]))
     write_seen(restorer, store, [*train, *negatives[:3]])
     config = EvaluateConfig(
         store=store.path, out=tmp_path / "out", classifiers=(classifier,), restorers=(restorer,), bootstrap=0
@@ -37,7 +37,7 @@ def test_it_is_said_in_report_metrics_and_terminal(store, tmp_path, capsys):
     print_results(result)
     shown, report = capsys.readouterr().out, (result.out / "report.html").read_text(encoding="utf-8")
     told = json.loads((result.out / "metrics.json").read_text())["warnings"]
-    for place, (name, count, of) in enumerate((("cls", 5, 24), ("res", 3, 12))):
+    for place, (name, count, of) in enumerate((("cls", 6, 24), ("res", 3, 12))):
         text = f"{count} of the {of} evaluated slices were in the training data of {name} or of the run it began with"
         assert told[place].startswith(text)
         assert text in shown
@@ -49,13 +49,27 @@ def test_slices_are_known_by_their_pixels_too(store, tmp_path):
     test = store.select("test")
     write_seen(path, store, test[:4])
     content = json.loads((path / SEEN_FILE).read_text())
-    write_json(path / SEEN_FILE, content | {"ids": ["other"]})
+    write_json(path / SEEN_FILE, content | {"ids": ["other"], "patients": []})
     runs, _ = open_runs([path], [])
     (warning,) = check_seen(runs, store, test)
     assert warning.startswith("4 of the 24 ")
     # Pixels of another size cannot be compared.
-    write_json(path / SEEN_FILE, content | {"ids": ["other"], "size": 64})
+    write_json(path / SEEN_FILE, content | {"ids": ["other"], "patients": [], "size": 64})
     assert check_seen(runs, store, test) == []
+
+
+def test_other_slices_of_a_patient_are_named_too(store, tmp_path):
+    """Two slices of one patient were learnt from: they are counted as such, the third as a relative."""
+    path = write_classifier(tmp_path / "cls", store)
+    test = store.select("test")
+    patient = test[store.patients[test] == store.patients[test[0]]]
+    write_seen(path, store, patient[:2])
+    runs, _ = open_runs([path], [])
+    seen, related = check_seen(runs, store, test)
+    assert seen.startswith("2 of the 24 evaluated slices were in the training data of cls")
+    assert related.startswith("1 of the 24 evaluated slices are of patients of whom cls")
+    (alone,) = check_seen(runs, store, patient[2:])
+    assert alone.startswith("1 of the 1 evaluated slices are of patients")
 
 
 def test_nothing_is_said_without_overlap_or_without_a_list(store, tmp_path):
