@@ -23,6 +23,7 @@ enum Stream : u32 {
     STREAM_BANK_NOISE = 10,     // bank: index 0 words 0..2 = cells, octaves, persistence of a noise image
     STREAM_FRESH = 11,          // fresh: substream = patch; index 2r words = height, width, top, left; 2r + 1 word 0 = image
     STREAM_CLOUD = 12,          // clouds: index 0 = combination, threshold, alpha; index 1 + try words 0, 1 = seed
+    STREAM_CLEAN = 13,          // data sets, in Python: index 0 word 0 = whether the sample stays unaltered
 };
 
 struct Words {

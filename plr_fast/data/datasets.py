@@ -20,6 +20,7 @@ from ..ops import FreshLesions, LesionBank, gaussian_blur, local_shuffle, paste_
 from ..ops.arguments import integer
 from ..ops.paste import Inside
 from .buffers import BufferPool
+from .clean import clean_samples, share_of_clean
 from .mask_bits import StoreMasks
 from .sampling import EPOCH_STRIDE, decode, encode
 from .store import SliceStore
@@ -137,8 +138,8 @@ class PseudoLesionDataset(_SliceDataset):
 
     Each sample: ``image`` the corrupted slice, ``target`` the original, both float32 (1, S, S) in [0, 1]; ``mask`` the
     lung mask, bool (1, S, S); ``index`` int64, the slice in the store; with ``lesion_masks`` also ``lesion``, the
-    pixels that lesions were written to, bool (1, S, S). A sample is a pure function of (seed, epoch, index): the number
-    of workers, the batch size and the order make no difference.
+    pixels that were altered, bool (1, S, S); with ``clean_flags`` also ``clean``, whether none was, bool (). A sample
+    is a pure function of (seed, epoch, index): the number of workers, the batch size and the order make no difference.
 
     A batch's memory is used again once the batch and all views of it are gone, because fresh memory takes longer than
     the work itself.
@@ -163,7 +164,12 @@ class PseudoLesionDataset(_SliceDataset):
         seed: 0..2^64-1.
         length: samples per epoch; the slices are gone through again and again. Default: each once.
         freeze: the paper's fixed set of M pseudo images: an epoch has M samples, the same in every epoch.
-        lesion_masks: also give the pixels that lesions were written to, the truth of a segmentation; for "perlin" only.
+        clean_share: share of the samples that stay as they are, 0 up to 1; which ones depends on ``seed`` and the
+            sample id alone, and the others are what they would be without.
+        lesion_masks: also give the altered pixels, the truth of a segmentation: those that lesions were written to
+            ("perlin"), or whose grey has changed.
+        clean_flags: also tell which samples are unaltered: those that ``clean_share`` left so, and those that nothing
+            happened to (no lung in the slice, no lesion drawn).
         context: neighbouring slices on each side (:meth:`SliceStore.neighbours`).
 
     Raises:
@@ -189,7 +195,9 @@ class PseudoLesionDataset(_SliceDataset):
         seed: int = 0,
         length: int | None = None,
         freeze: int | None = None,
+        clean_share: float = 0.0,
         lesion_masks: bool = False,
+        clean_flags: bool = False,
         context: int = 0,
     ) -> None:
         super().__init__(store, indices, context)
@@ -200,13 +208,12 @@ class PseudoLesionDataset(_SliceDataset):
         for name, value in (("length", length), ("freeze", freeze)):
             if value is not None:
                 integer(value, name, 1, EPOCH_STRIDE - 1)
-        if lesion_masks and corruption != "perlin":
-            raise ValueError(f"lesion_masks needs corruption='perlin': {corruption!r} pastes no lesions")
         self.corruption = corruption
         self.seed = seed
         self.length = length or freeze or len(self.indices)
         self.frozen = freeze is not None
-        self.lesion_masks = lesion_masks
+        self.clean_share = share_of_clean(clean_share)
+        self.lesion_masks, self.clean_flags = lesion_masks, clean_flags
         self.epoch = 0
         self.bank = bank
         self.clouds: Mapping[str, Any] | None = None
@@ -256,7 +263,7 @@ class PseudoLesionDataset(_SliceDataset):
         rows = self.store.neighbours(chosen, self.context)
         images, targets = self._planes(count, np.float32, self.channels), self._planes(count, np.float32)
         lungs = self._planes(count, np.bool_)
-        lesions = self._planes(count, np.bool_) if self.lesion_masks else None
+        lesions = self._planes(count, np.bool_) if self.lesion_masks or self.clean_flags else None
         for part in self._parts(count):
             slices = self._slices(rows[part].reshape(-1))
             _scale(self._middle(slices), targets[part])
@@ -264,14 +271,33 @@ class PseudoLesionDataset(_SliceDataset):
             _scale(self._corrupted(slices, chosen[part], samples[part], marks), images[part])
             np.take(self.store.masks.view(np.bool_), chosen[part], axis=0, out=lungs[part].numpy()[:, 0], mode="clip")
         tensors = {"image": images, "target": targets, "mask": lungs, "index": torch.from_numpy(chosen)}
-        if lesions is not None:
+        if lesions is not None and self.lesion_masks:
             tensors["lesion"] = lesions
+        if lesions is not None and self.clean_flags:
+            tensors["clean"] = ~lesions.flatten(1).any(dim=1)
         return FetchedBatch(tensors)
 
     def _corrupted(
         self, slices: Uint8Array, chosen: np.ndarray, samples: np.ndarray, lesions: torch.Tensor | None
     ) -> Uint8Array:
-        """Return corrupted copies of ``slices`` (B · C, S, S), and mark where lesions were pasted (B, 1, S, S)."""
+        """Return corrupted copies of ``slices`` (B · C, S, S), and mark the altered pixels (B, 1, S, S)."""
+        out = self._spoilt(slices, chosen, samples, lesions if self.corruption == "perlin" else None)
+        if self.clean_share:
+            clean = clean_samples(self.seed, samples, self.clean_share)
+            rows = clean.repeat(self.channels)
+            out[rows] = slices[rows]
+            if lesions is not None:
+                lesions[torch.from_numpy(clean)] = False
+        if lesions is not None and self.corruption != "perlin":
+            np.not_equal(
+                out[self.context :: self.channels], slices[self.context :: self.channels], out=lesions.numpy()[:, 0]
+            )
+        return out
+
+    def _spoilt(
+        self, slices: Uint8Array, chosen: np.ndarray, samples: np.ndarray, lesions: torch.Tensor | None
+    ) -> Uint8Array:
+        """The work of :meth:`_corrupted` without regard to ``clean_share``; marks lesions only."""
         out = self.buffers.array(slices.shape, np.uint8)
         if self.context:
             # The same sample number and mask draw the same lesions and places for each channel.

@@ -13,6 +13,7 @@ from ..backends.cuda.memory import device_memory
 from ..errors import BackendUnavailableError, DeviceMemoryError
 from ..ops import MaskIndex, index_masks
 from ..ops.homes import Home, home_on
+from .clean import clean_samples
 from .datasets import FetchedBatch, PseudoLesionDataset, Sample
 from .transform import PseudoLesionTransform
 
@@ -47,7 +48,7 @@ class DevicePseudoLesions(Dataset[Sample]):
         self.device = self._home.device
         self.corrupt = PseudoLesionTransform(
             data.corruption, lesions=data.lesions, bank=data.bank, windows=data.windows, seed=data.seed,
-            device=self.device, **data.paste,
+            clean_share=data.clean_share, device=self.device, **data.paste,
         )  # fmt: skip
         # Of slices that are used several times, one copy.
         self._used = used_slices(data)
@@ -89,20 +90,26 @@ class DevicePseudoLesions(Dataset[Sample]):
         # Neighbours of a volume get the lesions of their slice: its sample id and its mask.
         places = np.searchsorted(self._used, self.data.store.neighbours(chosen, middle)).reshape(-1)
         own = np.searchsorted(self._used, chosen).repeat(channels)
-        numbers = np.stack([places, own, samples.repeat(channels), chosen.repeat(channels)])
-        place, lung, ids, index = self._home.upload(numbers)  # one copy for all
+        numbers = [places, own, samples.repeat(channels), chosen.repeat(channels)]
+        if self.data.clean_share:
+            numbers.append(clean_samples(self.data.seed, samples, self.data.clean_share).repeat(channels))
+        place, lung, ids, index, *clean = self._home.upload(np.stack(numbers))  # one copy for all
         slices = self._slices[place]
         size = slices.shape[1:]
-        lesions = self._home.empty((batch * channels, *size), "bool") if self.data.lesion_masks else None
-        corrupted = self.corrupt(slices, self._index[lung], samples=ids, lesion_mask=lesions, check=False)
+        marked = self.data.lesion_masks or self.data.clean_flags
+        lesions = self._home.empty((batch * channels, *size), "bool") if marked else None
+        kept = clean[0] != 0 if clean else None
+        corrupted = self.corrupt.apply(slices, self._index[lung], ids, kept, lesion_mask=lesions, check=False)
         tensors = {
             "image": self._scaled(corrupted).view(batch, channels, *size),
             "target": self._scaled(slices[middle::channels].contiguous())[:, None],
             "mask": self._masks[lung[middle::channels]][:, None],
             "index": index[middle::channels],
         }
-        if lesions is not None:
+        if lesions is not None and self.data.lesion_masks:
             tensors["lesion"] = lesions[middle::channels][:, None]
+        if lesions is not None and self.data.clean_flags:
+            tensors["clean"] = ~lesions[middle::channels].flatten(1).any(dim=1)
         return FetchedBatch(tensors)
 
     def _scaled(self, slices: Any) -> torch.Tensor:

@@ -10,9 +10,10 @@ import torch
 
 from ..backends.specs import Blend, Shape
 from ..ops import FreshLesions, LesionBank, MaskIndex, gaussian_blur, local_shuffle, paste_lesions
-from ..ops.arguments import integer, seed_value
+from ..ops.arguments import integer, sample_ids, seed_value
 from ..ops.homes import HOST, Home, home_of, home_on
 from ..ops.paste import Inside
+from .clean import clean_samples, share_of_clean
 
 Corruption = Literal["perlin", "gaussian", "shuffle"]
 Lesions = Literal["bank", "fresh", "clouds"]
@@ -55,6 +56,7 @@ class PseudoLesionTransform:
             settings is made from ``seed``. It is taken along to the device of the images.
         count, blend, alpha, feather, shape, inside: see :func:`plr_fast.paste_lesions`.
         windows: for "gaussian" and "shuffle", corrupt only this many random windows; default the whole image.
+        clean_share: share of the images that stay as they are, 0 up to 1, chosen by ``seed`` and sample id alone.
         seed: 0..2^64-1.
         device: take the patches there now; otherwise at the first batch on a device.
 
@@ -76,6 +78,7 @@ class PseudoLesionTransform:
         shape: Shape = "rectangle",
         inside: Inside = "centre",
         windows: int | None = None,
+        clean_share: float = 0.0,
         seed: int = 0,
         device: str | torch.device | None = None,
     ) -> None:
@@ -87,6 +90,7 @@ class PseudoLesionTransform:
         self.corruption = corruption
         self.seed = seed_value(seed)
         self.windows = windows
+        self.clean_share = share_of_clean(clean_share)
         self.paste: dict[str, Any] = {
             "count": count, "blend": blend, "alpha": alpha, "feather": feather, "shape": shape, "inside": inside,
         }  # fmt: skip
@@ -113,6 +117,7 @@ class PseudoLesionTransform:
         samples: Iterable[int] | torch.Tensor | None = None,
         out: torch.Tensor | None = None,
         lesion_mask: torch.Tensor | None = None,
+        clean: torch.Tensor | None = None,
         check: bool | None = None,
     ) -> torch.Tensor:
         """Return corrupted copies of ``images``.
@@ -122,7 +127,9 @@ class PseudoLesionTransform:
             masks: lung masks, bool or uint8, like the images, or a :class:`plr_fast.MaskIndex`; for "perlin" only.
             samples: ids of the images; default: counted, see the class.
             out: where to write, like ``images``; may be ``images`` itself.
-            lesion_mask: bool or uint8 like ``images``, receives the pixels that lesions were written to.
+            lesion_mask: bool or uint8 like ``images``, receives the altered pixels: those that lesions were written to
+                ("perlin"), or whose grey has changed.
+            clean: bool (B,), receives which images have no altered pixel.
             check: see :func:`plr_fast.paste_lesions`.
 
         Raises:
@@ -130,15 +137,60 @@ class PseudoLesionTransform:
         """
         if self.corruption == "perlin" and masks is None:
             raise ValueError('corruption="perlin" pastes into lungs: pass their masks')
-        if self.corruption != "perlin" and lesion_mask is not None:
-            raise ValueError(f"lesion_mask needs corruption='perlin': {self.corruption!r} pastes no lesions")
         ids: Any = samples
         first = self.next_sample
         if samples is None:
             ids = range(first, first + len(images))
-        result = self._corrupted(images, masks, ids, out, check, False if lesion_mask is None else lesion_mask)
+        kept: Any = None
+        if self.clean_share:
+            home = home_of(images, "images")
+            # Ids in a GPU's memory stay there; those of the host may come from a generator, which gives them once.
+            on_device = not home.on_host and home.holds(ids)
+            ids = ids if on_device else sample_ids(ids, len(images))
+            kept = clean_samples(self.seed, ids, self.clean_share)
+            kept = kept if on_device else home.upload(kept)
+        result = self.apply(images, masks, ids, kept, out=out, lesion_mask=lesion_mask, clean=clean, check=check)
         if samples is None:
             self.next_sample = integer(first + len(images), "next_sample", 0, 2**63 - 1)
+        return result
+
+    def apply(
+        self,
+        images: Any,
+        masks: Any,
+        samples: Any,
+        kept: Any = None,
+        *,
+        out: Any = None,
+        lesion_mask: Any = None,
+        clean: Any = None,
+        check: bool | None = None,
+    ) -> torch.Tensor:
+        """As a call with ``samples``, but the caller says which images are ``kept`` as they are: bool (B,) where the
+        images are, or None for none."""
+        marks = lesion_mask
+        if marks is None and clean is not None:
+            shape = tuple(images.shape)
+            on_torch = isinstance(images, torch.Tensor)
+            marks = (
+                images.new_empty(shape, dtype=torch.bool)
+                if on_torch
+                else home_of(images, "images").empty(shape, "bool")
+            )
+        by_grey = marks is not None and self.corruption != "perlin"
+        before = images
+        if out is not None and (kept is not None or by_grey):
+            before = images.clone() if isinstance(images, torch.Tensor) else images.copy()
+        paste_marks = False if marks is None or by_grey else marks
+        result = self._corrupted(images, masks, samples, out, check, paste_marks)
+        if kept is not None:
+            _put(result, before, kept)
+            if paste_marks is not False:
+                _put(marks, 0, kept)
+        if by_grey:
+            marks[...] = result != before
+        if clean is not None:
+            clean[...] = ~(marks != 0).reshape(len(marks), -1).any(1)
         return cast(torch.Tensor, result)
 
     def _corrupted(
@@ -163,3 +215,15 @@ class PseudoLesionTransform:
 
     def __repr__(self) -> str:
         return f"PseudoLesionTransform({self.corruption!r}, seed={self.seed}, next_sample={self.next_sample})"
+
+
+def _put(target: Any, value: Any, rows: Any) -> None:
+    """Write ``value``, or its rows, to the ``rows`` (bool) of ``target``; a GPU is not waited for."""
+    if not isinstance(target, torch.Tensor):
+        np.copyto(target, value, where=rows.reshape(-1, *[1] * (target.ndim - 1)))
+        return
+    rows = torch.as_tensor(rows).view(-1, *[1] * (target.ndim - 1))
+    if isinstance(value, torch.Tensor):
+        torch.where(rows, value, target, out=target)
+    else:
+        target.masked_fill_(rows, value)

@@ -44,6 +44,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"freeze": 9},
     {"corruption": "gaussian", "windows": 4},
     {"corruption": "shuffle"},
+    {"clean_share": 0.5, "lesion_masks": True, "clean_flags": True, "count": (0, 2)},
+    {"corruption": "gaussian", "windows": 4, "clean_share": 0.3, "lesion_masks": True, "clean_flags": True},
 ]
 
 
@@ -70,7 +72,16 @@ def test_batches_are_those_of_the_host(store: SliceStore, bank: LesionBank, sett
             assert torch.equal(batch[name], tensor), name
 
 
-@pytest.mark.parametrize("settings", [{"lesion_masks": True}, {"corruption": "shuffle"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lesion_masks": True},
+        {"corruption": "shuffle"},
+        {"clean_share": 0.5, "lesion_masks": True, "clean_flags": True},
+        {"corruption": "shuffle", "clean_share": 0.5, "lesion_masks": True, "clean_flags": True},
+    ],
+    ids=str,
+)
 def test_neighbours_come_along(tmp_path: Path, bank: LesionBank, settings: dict[str, Any]) -> None:
     ids = [f"{volume}.tif#{page:04d}" for page in range(4) for volume in "ab"]
     store = make(tmp_path / "volumes", ids)
@@ -85,8 +96,11 @@ def test_neighbours_come_along(tmp_path: Path, bank: LesionBank, settings: dict[
     assert all(torch.equal(batch[name], tensor) for name, tensor in expected.items())
 
 
-def test_a_batch_copies_its_keys_alone(store: SliceStore, bank: LesionBank, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = PseudoLesionDataset(store, store.select("train", 0), bank=bank)
+@pytest.mark.parametrize(("share", "rows"), [(0.0, 4), (0.5, 5)])
+def test_a_batch_copies_its_keys_alone(
+    store: SliceStore, bank: LesionBank, monkeypatch: pytest.MonkeyPatch, share: float, rows: int
+) -> None:
+    data = PseudoLesionDataset(store, store.select("train", 0), bank=bank, clean_share=share, clean_flags=share > 0)
     with pretended() as home:
         placed = DevicePseudoLesions(data, "cuda:0")
         uploaded: list[tuple[int, ...]] = []
@@ -95,7 +109,7 @@ def test_a_batch_copies_its_keys_alone(store: SliceStore, bank: LesionBank, monk
         monkeypatch.setattr(home, "download", lambda array: pytest.fail("nobody waits for the device"))
         monkeypatch.setattr(home, "wait", lambda: pytest.fail("nobody waits for the device"))
         placed.__getitems__([0, 1, 2, 1])
-    assert uploaded == [(4, 4)]
+    assert uploaded == [(rows, 4)]
 
 
 def test_keys_beyond_it_are_refused(store: SliceStore, bank: LesionBank) -> None:

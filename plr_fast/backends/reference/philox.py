@@ -25,6 +25,7 @@ class Stream(IntEnum):
     BANK_NOISE = 10
     FRESH = 11
     CLOUD = 12
+    CLEAN = 13
 
 
 def philox(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
