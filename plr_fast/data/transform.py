@@ -186,7 +186,7 @@ class PseudoLesionTransform:
         if kept is not None:
             _put(result, before, kept)
             if paste_marks is not False:
-                _put(marks, 0, kept)
+                _put(marks, False, kept)
         if by_grey:
             marks[...] = result != before
         if clean is not None:

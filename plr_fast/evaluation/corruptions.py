@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..training.config.pretrain import CLOUDS, NOISE, as_range, cloud_settings
+from ..training.config.pretrain import CLOUDS, NOISE, as_range, cloud_settings, scaled_lesions
 from .restoration import RestorationTestSet
 from .trained import TrainedRun
 
@@ -37,7 +37,7 @@ def corruption_settings(run: TrainedRun) -> dict[str, Any]:
         if settings.get("shape", "rectangle") == "rectangle":
             settings.pop("feather", None)
     if "bank" not in settings:
-        settings |= _given(run, _BANK_KEYS)
+        settings |= _given(run, (*_BANK_KEYS, "reference_size"))
     return settings
 
 
@@ -115,6 +115,7 @@ def _dataset(settings: dict[str, Any], store: SliceStore, indices: IntArray, see
     elif settings.get("lesions") == "clouds":
         options |= {"lesions": "clouds", "clouds": cloud_settings(settings)}
     else:
+        settings = settings | scaled_lesions(settings, store.size)
         options["bank"] = bank_of(settings, seed)
         options |= {key: as_range(settings[key]) for key in _PASTE_KEYS if key in settings}
     return PseudoLesionDataset(store, indices, **options)

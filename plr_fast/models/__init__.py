@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from .classifier import Classifier
 from .imagenet import load_imagenet
+from .pretext import PretextOutputs, PretextUNet
 from .pyramid import Pyramid
 from .shufflenet import DANet, ShuffleNetV2
 from .timm_encoder import TimmEncoder
-from .transfer import describe_encoder, load_encoder, read_encoder
+from .transfer import describe_encoder, load_encoder, load_head, read_encoder
 from .unet import Decoder, Encoder, UNet
 
 __all__ = [
@@ -15,12 +16,15 @@ __all__ = [
     "DANet",
     "Decoder",
     "Encoder",
+    "PretextOutputs",
+    "PretextUNet",
     "Pyramid",
     "ShuffleNetV2",
     "TimmEncoder",
     "UNet",
     "describe_encoder",
     "load_encoder",
+    "load_head",
     "load_imagenet",
     "read_encoder",
 ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .head import Features, head_logits, make_head
 from .pyramid import Pyramid
-from .unet import WIDTHS, Encoder, Norm, check_encoder, check_images, init_he, pad_to_stride
+from .unet import WIDTHS, Encoder, Norm, check_encoder, check_images, pad_to_stride
 
 
 class Classifier(nn.Module):
@@ -21,9 +20,10 @@ class Classifier(nn.Module):
         hidden: Neurons of the fully connected layer.
         in_channels: Channels of the images.
         encoder: Another encoder, which takes ``in_channels``; ``widths`` and ``norm`` then mean nothing.
+        features: What is pooled: ``"last"``, the coarsest level (the paper's), or ``"all"`` levels, joined.
 
     Raises:
-        ValueError: as :class:`~plr_fast.models.UNet`, or ``hidden`` below 1.
+        ValueError: as :class:`~plr_fast.models.UNet`; ``hidden`` below 1, an unknown ``features``.
     """
 
     def __init__(
@@ -33,16 +33,12 @@ class Classifier(nn.Module):
         hidden: int = 512,
         in_channels: int = 1,
         encoder: Pyramid | None = None,
+        features: Features = "last",
     ) -> None:
         super().__init__()
-        if hidden < 1:
-            raise ValueError(f"hidden must be 1 or more, not {hidden}")
+        self.features = features
         self.encoder = check_encoder(encoder, in_channels) if encoder else Encoder(in_channels, widths, norm)
-        self.hidden = nn.Linear(self.encoder.widths[-1], hidden)
-        self.output = nn.Linear(hidden, 1)
-        init_he(self.hidden)
-        nn.init.normal_(self.output.weight, 0.0, hidden**-0.5)
-        nn.init.zeros_(self.output.bias)
+        self.hidden, self.output = make_head(self.encoder.widths, hidden, features)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, in_channels, H, W) in [0, 1], any height and width → logits (B,); sigmoid gives P(positive).
@@ -53,5 +49,4 @@ class Classifier(nn.Module):
         check_images(images, self.encoder.in_channels)
         # Padded as in the U-Net, so that the encoder meets the geometry that it was pretrained on.
         padded, _ = pad_to_stride(images, self.encoder.stride)
-        pooled = self.encoder(padded)[-1].mean(dim=(-2, -1))
-        return cast(Tensor, self.output(F.relu(self.hidden(pooled)))).squeeze(1)
+        return head_logits(self.encoder(padded), self.hidden, self.output, self.features)

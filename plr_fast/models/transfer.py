@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from .head import HEAD
 
 PREFIX = "encoder."
 MODEL_FILE = "model.safetensors"
@@ -44,6 +45,42 @@ def load_encoder(model: nn.Module, source: str | os.PathLike[str], *, inflate: b
     encoder.load_state_dict(state, strict=True)
 
 
+def load_head(model: nn.Module, source: str | os.PathLike[str]) -> bool:
+    """Copy the head (:mod:`plr_fast.models.head`) that a U-Net was pretrained with into a classifier.
+
+    Args:
+        model: A :class:`~plr_fast.models.Classifier`.
+        source: As :func:`load_encoder` takes it.
+
+    Returns:
+        Whether there was one: a U-Net that restores alone has none, and that of a trained *classifier* answers another
+        question and is left behind. If not, ``model`` is as it was.
+
+    Raises:
+        CheckpointError: nothing readable at ``source``, not-finite weights, or a head of another shape.
+    """
+    path = find_weights(source)
+    tensors = _read(path)
+    names = [f"{layer}.{kind}" for layer in HEAD for kind in ("weight", "bias")]
+    if not set(names) <= tensors.keys() or not any(name.startswith("decoder.") for name in tensors):
+        return False
+    state = {name: tensors[name] for name in names}
+    _require_finite(state, path)
+    target = model.state_dict()
+    misfits = [
+        f"{name} is {tuple(state[name].shape)} there, {tuple(target[name].shape) if name in target else 'not'} here"
+        for name in names
+        if name not in target or target[name].shape != state[name].shape
+    ]
+    if misfits:
+        raise CheckpointError(
+            f"the head in {path} does not fit this network: {'; '.join(misfits)}. Build both with equal --hidden "
+            f"(there {len(state['hidden.bias'])}), --features and widths, or leave it behind: --init-head off"
+        )
+    model.load_state_dict(state, strict=False)
+    return True
+
+
 def read_encoder(source: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the encoder's tensors (names without the leading ``encoder.``) from what :func:`load_encoder` accepts.
 
@@ -51,16 +88,11 @@ def read_encoder(source: str | os.PathLike[str]) -> dict[str, Tensor]:
         CheckpointError: nothing readable at ``source``, no encoder in it, or not-finite weights.
     """
     path = find_weights(source)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or not a safetensors file: {error}") from error
+    tensors = _read(path)
     state = {name[len(PREFIX) :]: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
     if not state:
         raise CheckpointError(f"{path} holds no encoder (no tensor named {PREFIX}…); is it a plr_fast model?")
-    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if broken:
-        raise CheckpointError(f"{path} holds NaN or infinity in {PREFIX}{broken[0]}; take another checkpoint")
+    _require_finite(state, path, PREFIX)
     return state
 
 
@@ -94,6 +126,19 @@ def describe_encoder(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "norm": "batch" if "norm1.weight" in state else "none",
         "in_channels": int(first.shape[1]) if first is not None and first.ndim == 4 else None,
     }
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or not a safetensors file: {error}") from error
+
+
+def _require_finite(state: Mapping[str, Tensor], path: Path, prefix: str = "") -> None:
+    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{path} holds NaN or infinity in {prefix}{broken[0]}; take another checkpoint")
 
 
 def _with_channels(weight: Tensor, channels: int, path: Path) -> Tensor:

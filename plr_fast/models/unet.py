@@ -174,12 +174,16 @@ class UNet(nn.Module):
         Raises:
             ValueError: another rank, another number of channels, or an empty image.
         """
+        return self.decode(images)[0]
+
+    def decode(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The decoder's output (B, out_channels, H, W), and the encoder's feature maps (of the padded images)."""
         check_images(images, self.encoder.in_channels)
         height, width = images.shape[-2:]
         padded, (top, left) = pad_to_stride(images, self.encoder.stride)
-        features = (*(level(padded) for level in self.image_levels), *self.encoder(padded))
-        restored = cast(Tensor, self.decoder(features))
-        return restored[..., top : top + height, left : left + width]
+        maps = cast(tuple[Tensor, ...], self.encoder(padded))
+        decoded = cast(Tensor, self.decoder((*(level(padded) for level in self.image_levels), *maps)))
+        return decoded[..., top : top + height, left : left + width], maps
 
 
 def pad_to_stride(images: Tensor, stride: int = STRIDE) -> tuple[Tensor, tuple[int, int]]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..files import write_json
 from .average import Average
@@ -40,6 +39,7 @@ from .logs import EventLog, write_metrics
 from .optimizers import make_optimizer
 from .ranks import Ranks, end_together
 from .record import SUMMARY_FILE, check_same_run, other_split, write_record
+from .schedules import make_schedule
 from .state import Keeper, State
 from .stored import require_files
 from .sync_norm import share_norms
@@ -104,13 +104,7 @@ class Engine:
         prepare_model(config, fabric, task.model)
         optimizer = make_optimizer(config, task.model)
         self.model, self.optimizer = fabric.setup(task.model, optimizer)
-        self.scheduler = ReduceLROnPlateau(
-            optimizer,
-            mode=task.plateau[1],
-            factor=config.plateau_factor,
-            patience=config.plateau_patience,
-            min_lr=config.min_lr,
-        )
+        self.scheduler = make_schedule(config, optimizer, task.plateau[1])
         self.average = Average(task.model, config.ema) if config.ema else None
         self.keeper = Keeper(self.run_path, fabric, task.model, optimizer, self.scheduler, self.average)
         self.state = State()
@@ -195,7 +189,8 @@ class Engine:
             loss = self._train_step(batches.step(state.samples), fetched)
             if state.step % config.log_every == 0:
                 self._settle()
-                self.events.add({"train/loss_step": float(loss)}, state.step)
+                parts = {f"train/{name}_step": float(part) for name, part in self.task.parts.items()}
+                self.events.add({"train/loss_step": float(loss), **parts}, state.step)
                 self.display.note(bar, f"loss {float(loss):.4g}")
             self.display.advance(bar)
             self._after_step()
@@ -209,6 +204,7 @@ class Engine:
 
     def _train_step(self, step: Step, fetched: Iterator[Batch]) -> Tensor:
         """One optimiser step; returns the loss of its last micro-batch."""
+        self.scheduler.begin_step((self.state.epoch + self.state.samples / self.epoch_samples) / self.config.epochs)
         world = self.fabric.world_size
         loss = torch.zeros(())
         for number, local in enumerate(step.local, start=1):
@@ -288,7 +284,7 @@ class Engine:
             "seconds": round(self._tick(), 3),
             "data_share": round(self.data_share, 5),  # of the training time (since a resumption)
         }
-        self.scheduler.step(row[self.task.plateau[0]])
+        self.scheduler.end_epoch(row[self.task.plateau[0]])
         score = [float(value) for value in self.task.score(row)]
         state.history.append(row)
         state.epoch += 1

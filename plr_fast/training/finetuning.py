@@ -16,6 +16,7 @@ from ..console import console
 from ..errors import CheckpointError, ConfigError, DataError
 from ..models import Classifier, DANet
 from .augment import ZoomShear
+from .augment_grey import GreyFlip
 from .augment_heavy import HeavyAugment
 from .checkpoint import find_checkpoint
 from .config import FinetuneConfig, RunResult
@@ -68,11 +69,13 @@ class FinetuneTask(Task):
         self.best_metric = f"val_{config.best_by}"
         self.plateau = ("val_accuracy", "max") if config.plateau_by == "accuracy" else ("val_loss", "min")
         self._seed = config.seed
+        self._grey = GreyFlip(config.brightness, config.contrast, config.gamma, config.flip)
         self._augment = (HeavyAugment if config.heavy else ZoomShear)(config.zoom, config.shear)
         self._positive_weight = positive_weight
 
     def loss(self, model: nn.Module, batch: Batch, epoch: int) -> Tensor:
         images = self._augment(batch["image"], seed=self._seed, epoch=epoch, indices=batch["index"])
+        images = self._grey(images, seed=self._seed, epoch=epoch, indices=batch["index"])
         return cross_entropy(model(images), batch["label"], self._positive_weight)
 
     def meter(self) -> Meter:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import nn
 
 from ..errors import CheckpointError
-from ..models import load_encoder, load_imagenet
+from ..models import load_encoder, load_head, load_imagenet
 from ..models.imagenet import load_timm_pretrained
 from ..models.transfer import find_weights
 from .checkpoint import find_checkpoint
@@ -22,10 +22,11 @@ PRETEXTS = {"perlin": "PLR-P", "gaussian": "PLR-G", "shuffle": "PLR-L"}
 
 
 def initialise(model: nn.Module, config: FinetuneConfig) -> None:
-    """Put the weights that ``config.init`` names into ``model.encoder``; nothing for "random".
+    """Put the weights that ``config.init`` names into ``model.encoder``, and its head as ``config.init_head`` says;
+    nothing for "random".
 
     Raises:
-        CheckpointError: they cannot be read or do not fit.
+        CheckpointError: they cannot be read or do not fit, or there is no head and one is asked for.
     """
     if config.init == "random":
         return
@@ -35,15 +36,22 @@ def initialise(model: nn.Module, config: FinetuneConfig) -> None:
         load_imagenet(model, config.init.removeprefix(IMAGENET), normalise=config.init_normalise)
     else:
         load_encoder(model, config.init, inflate=config.init_inflate)
+        if config.init_head != "off" and config.model == "plr":
+            found = load_head(model, config.init)
+            if config.init_head == "on" and not found:
+                raise CheckpointError(
+                    f"{config.init} has no head to take over (init_head=on): pretrain with --presence-weight, or leave "
+                    "--init-head out"
+                )
 
 
 def initialised_by(config: FinetuneConfig, model: nn.Module) -> dict[str, Any]:
     """What the run's record says of its initialisation; ``model`` as :func:`initialise` left it.
 
-    ``init_kind``: RI, ImageNet, PLR-P, PLR-G, PLR-L, supervised (a fine-tuning run), or file (weights of unknown
-    origin). ``init_name``: what tables call it. ``init_sha256``: hash of the file of weights (of the encoder's tensors
-    for timm's own). ``init_source``: of a run its kind, its own init_kind, class names, the fingerprint of its store,
-    seed and version; else None.
+    ``init_kind``: RI, ImageNet, PLR-P, PLR-G, PLR-L (with a + where pretraining had further tasks), supervised (a
+    fine-tuning run), or file (weights of unknown origin). ``init_name``: what tables call it. ``init_sha256``: hash of
+    the file of weights (of the encoder's tensors for timm's own). ``init_source``: of a run its kind, its own
+    init_kind, class names, the fingerprint of its store, seed and version; else None.
 
     Raises:
         CheckpointError: the source is gone and the record of a resumed run, which would tell of it, as well.
@@ -91,6 +99,8 @@ def _origin(path: Path) -> tuple[str, dict[str, Any] | None]:
         kind = "supervised"
         if record.get("kind") == "pretrain":
             kind = PRETEXTS.get(settings.get("corruption"), "file")
+            if kind != "file" and (settings.get("mask_weight") or settings.get("presence_weight")):
+                kind += "+"
         facts = {key: record.get(key) for key in ("kind", "init_kind", "class_names", "store_fingerprint", "plr_fast")}
         return kind, {**facts, "seed": settings.get("seed")}
     return "file", None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
-from ..models import Classifier, DANet, Pyramid, TimmEncoder, UNet
+from ..models import Classifier, DANet, PretextUNet, Pyramid, TimmEncoder, UNet
 from .config.base import TIMM
 
 PRETRAIN_SETTINGS = ("widths", "norm")
@@ -16,9 +16,24 @@ FINETUNE_SETTINGS = (*PRETRAIN_SETTINGS, "hidden")
 
 
 def make_unet(settings: Mapping[str, Any]) -> UNet:
-    """The U-Net of a pretraining run; ``settings`` as :meth:`PretrainConfig.to_json` gives them. Weights are random."""
-    encoder = make_encoder(settings)
-    return UNet(input_channels(settings), 1, settings["widths"], settings["norm"], encoder)
+    """The U-Net of a pretraining run; ``settings`` as :meth:`PretrainConfig.to_json` gives them. Weights are random.
+
+    A :class:`~plr_fast.models.PretextUNet` where the run has other tasks beside restoring.
+    """
+    encoder, channels = make_encoder(settings), input_channels(settings)
+    mask, presence = (settings.get(name, 0.0) > 0 for name in ("mask_weight", "presence_weight"))
+    if not (mask or presence):
+        return UNet(channels, 1, settings["widths"], settings["norm"], encoder)
+    return PretextUNet(
+        channels,
+        settings["widths"],
+        settings["norm"],
+        encoder,
+        mask=mask,
+        presence=presence,
+        hidden=settings["hidden"],
+        features=settings["features"],
+    )
 
 
 def make_encoder(settings: Mapping[str, Any]) -> Pyramid | None:
@@ -46,4 +61,5 @@ def make_classifier(settings: Mapping[str, Any]) -> Classifier | DANet:
     if settings.get("model", "plr") == "danet":
         return DANet(settings["danet_scale"], input_channels(settings))
     channels, encoder = input_channels(settings), make_encoder(settings)
-    return Classifier(settings["widths"], settings["norm"], settings["hidden"], channels, encoder)
+    features = settings.get("features", "last")
+    return Classifier(settings["widths"], settings["norm"], settings["hidden"], channels, encoder, features)

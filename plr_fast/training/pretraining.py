@@ -7,24 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import DataError
-from ..models import UNet
+from ..models import PretextOutputs, UNet
 from .config import PretrainConfig, RunResult
-from .config.pretrain import NOISE, as_range, cloud_settings
+from .config.pretrain import NOISE, as_range, cloud_settings, scaled_lesions
 from .engine import train
 from .networks import make_unet
+from .pretext_meter import PretextMeter
 from .record import file_sha256
+from .restoration_meter import RestorationMeter
 from .seeding import seeded
 from .seen import seen_slices
-from .task import Batch, Meter, Task, check_batch_norm, reduced_sums
+from .task import Batch, Meter, Task, check_batch_norm
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from ..data.store import SliceStore
 
 
@@ -43,59 +42,42 @@ def pretrain(config: PretrainConfig) -> RunResult:
 
 
 class PretrainTask(Task):
-    """Mean squared error between the restored and the true slice."""
+    """Mean squared error between the restored and the true slice; in a run that asks for it also the cross-entropies
+    of the altered pixels and of "was it altered?", each times its weight."""
 
     kind = "pretrain"
     best_metric = "val_loss"
     plateau = ("val_loss", "min")
 
-    def __init__(self, model: UNet, train_data: Any, val_data: Any) -> None:
+    def __init__(self, model: UNet, train_data: Any, val_data: Any, config: PretrainConfig) -> None:
         self.model, self.train_data, self.val_data = model, train_data, val_data
+        self._config = config
+        self._heads = bool(config.mask_weight or config.presence_weight)
+        self._plain = config.restore_weight == 1.0 and not self._heads
 
     def loss(self, model: nn.Module, batch: Batch, epoch: int) -> Tensor:
         del epoch  # the data set has put it into the corruption already
-        return F.mse_loss(model(batch["image"]), batch["target"])
+        if not self._heads:
+            loss = F.mse_loss(model(batch["image"]), batch["target"])
+            return loss if self._plain else self._config.restore_weight * loss
+        outputs: PretextOutputs = model(batch["image"], heads=True)
+        # Always computed, so that each weight has a gradient, as processes of a distributed run expect.
+        parts = {"mse": F.mse_loss(outputs.restored, batch["target"])}
+        total = self._config.restore_weight * parts["mse"]
+        if outputs.altered is not None:
+            parts["mask"] = F.binary_cross_entropy_with_logits(outputs.altered, batch["lesion"].float())
+            total = total + self._config.mask_weight * parts["mask"]
+        if outputs.presence is not None:
+            parts["presence"] = F.binary_cross_entropy_with_logits(outputs.presence, (~batch["clean"]).float())
+            total = total + self._config.presence_weight * parts["presence"]
+        self.parts = {name: part.detach() for name, part in parts.items()}
+        return total
 
     def meter(self) -> Meter:
-        return RestorationMeter()
+        return RestorationMeter() if self._plain else PretextMeter(self._config)
 
     def score(self, row: dict[str, Any]) -> tuple[float, ...]:
         return (-row["val_loss"],)
-
-
-class RestorationMeter(Meter):
-    """Mean squared errors over the validation slices.
-
-    ``val_loss`` of the restored slices, ``val_loss_lungs`` of their lung pixels, and ``val_identity`` of the corrupted
-    slices themselves: what a network that changes nothing would get.
-    """
-
-    def __init__(self) -> None:
-        # Sums of: error of each slice, error of the input, slices; error of lung pixels, lung pixels.
-        self._sums = torch.zeros(5, dtype=torch.float64)
-
-    def update(self, model: nn.Module, batch: Batch) -> None:
-        image, target, mask = batch["image"], batch["target"], batch["mask"]
-        error = (model(image).float() - target).square()
-        middle = image.shape[1] // 2
-        image = image[:, middle : middle + 1]
-        sums = (
-            error.mean(dim=(1, 2, 3)),
-            (image - target).square().mean(dim=(1, 2, 3)),
-            torch.ones(len(image)),
-            (error * mask).sum(dim=(1, 2, 3)),
-            mask.sum(dim=(1, 2, 3)),
-        )
-        # Per slice on the device, over slices in float64 on the CPU: some devices have no float64.
-        self._sums += torch.stack([value.cpu().double().sum() for value in sums])
-
-    def compute(self, fabric: Fabric) -> dict[str, float | None]:
-        error, identity, slices, lung_error, lung = reduced_sums(fabric, self._sums.to(fabric.device))
-        return {
-            "val_loss": error / slices,
-            "val_loss_lungs": lung_error / lung if lung else None,
-            "val_identity": identity / slices,
-        }
 
 
 def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
@@ -121,22 +103,29 @@ def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
         "bank_sha256": file_sha256(config.bank) if config.bank is not None else None,
         "training_slices": seen_slices(store, train_indices),
     }
-    return PretrainTask(model, train_data, val_data), facts
+    return PretrainTask(model, train_data, val_data, config), facts
 
 
 def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val: np.ndarray) -> tuple[Any, Any]:
     from ..data.datasets import PseudoLesionDataset
     from ..data.device_dataset import on_data_device
 
-    common: dict[str, Any] = {"corruption": config.corruption, "context": config.context}
+    common: dict[str, Any] = {
+        "corruption": config.corruption,
+        "context": config.context,
+        "clean_share": config.clean_share,
+        "lesion_masks": config.mask_weight > 0,
+        "clean_flags": config.presence_weight > 0,
+    }
     if config.corruption != "perlin":
         common["windows"] = config.windows
     elif config.lesions == "clouds":
         common |= {"lesions": "clouds", "clouds": cloud_settings(config.to_json())}
     else:
-        common |= {"lesions": config.lesions, "bank": _bank(config)}
-        names = ("count", "blend", "alpha", "feather", "shape", "inside")
-        common |= {name: as_range(getattr(config, name)) for name in names}
+        scaled = scaled_lesions(config.to_json(), store.size)
+        common |= {"lesions": config.lesions, "bank": _bank(config, scaled)}
+        names = ("count", "blend", "alpha", "shape", "inside")
+        common |= {name: as_range(getattr(config, name)) for name in names} | {"feather": scaled["feather"]}
     samples = config.samples_per_epoch or len(train)
     length: dict[str, Any] = {"freeze" if config.freeze else "length": samples}
     train_data = PseudoLesionDataset(store, train, seed=config.seed, **length, **common)
@@ -145,13 +134,14 @@ def _datasets(config: PretrainConfig, store: SliceStore, train: np.ndarray, val:
     return train_placed, val_placed
 
 
-def _bank(config: PretrainConfig) -> Any:
+def _bank(config: PretrainConfig, scaled: Mapping[str, Any]) -> Any:
     from plr_fast import FreshLesions, LesionBank
 
     if config.bank is not None:
         return LesionBank.load(config.bank)
     common: dict[str, Any] = {"images": config.bank_images, "size": config.bank_size, "seed": config.bank_seed}
-    common |= {name: as_range(getattr(config, name)) for name in ("patch", "threshold", *NOISE, "lacunarity")}
+    common |= {name: as_range(getattr(config, name)) for name in ("threshold", *NOISE, "lacunarity")}
+    common |= {name: scaled[name] for name in ("patch", "cells")}
     return FreshLesions(**common) if config.lesions == "fresh" else LesionBank.generate(config.bank_count, **common)
 
 

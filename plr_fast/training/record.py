@@ -219,10 +219,12 @@ def check_same_run(config: TrainConfig, kind: str, facts: Mapping[str, Any]) -> 
     # A run of an earlier version did not know every setting: it had what is the default now.
     known = {field.name: field.default for field in fields(config) if field.default is not MISSING}
     theirs = {**json.loads(json.dumps(known, default=str)), **record["config"]}
+    # The cosine's course depends on its end.
+    free = FREE - {"epochs"} if config.schedule == "cosine" else FREE
     differences = [
         f"{name} was {theirs.get(name)!r}, now {value!r}"
         for name, value in ours.items()
-        if name not in FREE and theirs.get(name) != value
+        if name not in free and theirs.get(name) != value
     ]
     if "init" in ours and (theirs.get("init") == "random") != (ours["init"] == "random"):
         differences.append(f"init was {theirs.get('init')!r}, now {ours['init']!r}")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..errors import CheckpointError
 from ..files import require_space
@@ -29,6 +28,7 @@ from .checkpoint import (
 )
 from .errors import DivergenceError
 from .record import best_checkpoint, last_checkpoint
+from .schedules import Schedule
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -71,7 +71,7 @@ class Keeper:
         fabric: Fabric,
         model: nn.Module,
         optimizer: Optimizer,
-        scheduler: ReduceLROnPlateau,
+        scheduler: Schedule,
         average: Average | None = None,
     ) -> None:
         self.last, self.best = last_checkpoint(run), best_checkpoint(run)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
@@ -42,6 +43,7 @@ class Task(ABC):
         val_data: The same; validation always reads epoch 0.
         best_metric: The column that the best checkpoint is named by.
         plateau: Column that the learning rate follows, and whether less or more is better.
+        parts: The parts of the last batch's loss by name, before weighting, detached; empty where it has none.
     """
 
     kind: ClassVar[str]
@@ -50,6 +52,7 @@ class Task(ABC):
     val_data: Any
     best_metric: str
     plateau: tuple[str, Literal["min", "max"]]
+    parts: Mapping[str, Tensor] = MappingProxyType({})
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch, epoch: int) -> Tensor:

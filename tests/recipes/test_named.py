@@ -15,7 +15,7 @@ PLACES = {"store": Path("store"), "run": Path("run")}
 
 
 def test_their_names() -> None:
-    assert NAMES == ["default", "jinan", "sars-cov-2"]
+    assert NAMES == ["default", "jinan", "plr+", "sars-cov-2"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -50,6 +50,9 @@ class TrainConfig:
     """Decay of Adadelta's averages: Keras' default, as the paper was built on Keras (torch's is 0.9)."""
     eps: float = 1e-7
     """Adadelta's epsilon: Keras' default (torch's is 1e-6)."""
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    """How the learning rate falls: plateau, the paper's, as the next settings say; cosine, a half wave from lr at the
+    start to min_lr at the end of all epochs. More epochs can then not be asked for afterwards."""
     plateau_patience: int = 10
     """Reduce the learning rate after so many epochs without a better validation value. Not stated in the paper."""
     plateau_factor: float = 0.1
@@ -133,6 +136,9 @@ class TrainConfig:
         self._require("widths", len(self.widths) == 5 and min(self.widths) >= 1, "five positive numbers of channels")
         self._choice("optimizer", ("sgd", "adam", "adamw", "adadelta"))
         self._choice("norm", ("none", "batch"))
+        self._choice("schedule", ("plateau", "cosine"))
+        if self.schedule == "cosine":
+            self._require("min_lr", self.min_lr <= self.lr, f"at most lr ({self.lr:g})")
         self._choice("precision", ("auto", "32-true", "bf16-mixed", "16-mixed"))
         self._choice("matmul", ("highest", "high"))
         self._check_encoder()

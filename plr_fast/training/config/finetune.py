@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from ...errors import ConfigError
 from .base import OptimizerName, TrainConfig
-from .idle import idle_encoder_options, idle_optimizer_options, refuse_idle
+from .idle import idle_encoder_options, idle_optimizer_options, idle_schedule_options, refuse_idle
 
 BestBy = Literal["loss", "accuracy", "balanced_accuracy", "auroc"]
 
@@ -41,12 +42,19 @@ class FinetuneConfig(TrainConfig):
     init_inflate: bool = False
     """Take the encoder of a run with another context: kernels for one slice are shared out among the slices, or those
     of several added up. Otherwise that is refused."""
+    init_head: Literal["auto", "on", "off"] = "auto"
+    """Take over the head as well, from a pretraining run with presence_weight: auto, where the run has one; on, or
+    refuse; off. The head of a fine-tuning run, which tells other classes apart, is always left behind."""
     optimizer: OptimizerName = "adadelta"
     """Update rule; the paper's."""
     lr: float = 0.1
     """Initial learning rate; the paper's."""
+    encoder_lr: float | None = None
+    """Initial learning rate of the encoder, where it shall be another than that of the head."""
     hidden: int = 512
     """Neurons of the fully connected layer; the paper's."""
+    features: Literal["last", "all"] = "last"
+    """What is pooled before it: the deepest level, the paper's way, or all levels, joined."""
     fraction: float = 1.0
     """Share of the labelled training groups (patients or blocks; see `fraction_by`) to use, at least one of each
     class. Smaller shares are subsets of larger ones."""
@@ -60,6 +68,14 @@ class FinetuneConfig(TrainConfig):
     shear: tuple[float, float] = (-0.2, 0.2)
     """Range of the random shear angle in radians: our reading of the paper's one range for zooming and shearing.
     0 0 switches it off."""
+    brightness: tuple[float, float] = (0.0, 0.0)
+    """Range of what is added to grey in [0, 1], after the next two; 0 0 (the paper's) switches it off."""
+    contrast: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor that grey is multiplied by; 1 1 (the paper's) switches it off."""
+    gamma: tuple[float, float] = (1.0, 1.0)
+    """Range of the exponent of grey, its logarithm drawn evenly; 1 1 (the paper's) switches it off."""
+    flip: bool = False
+    """Flip a random half of the training slices from left to right. The paper does not."""
     class_weight: Literal["none", "balanced"] = "none"
     """balanced: the loss of positive slices counts (negatives / positives) times. The paper states no weighting."""
     best_by: BestBy = "loss"
@@ -82,6 +98,14 @@ class FinetuneConfig(TrainConfig):
         self._require("subset_seed", self.subset_seed is None or self.subset_seed >= 0, "at least 0, or left out")
         self._range("zoom", 0.1, 10.0)
         self._range("shear", -1.5, 1.5)
+        self._range("brightness", -1.0, 1.0)
+        self._range("contrast", 0.0, 10.0)
+        self._range("gamma", 0.1, 10.0)
+        self._require(
+            "encoder_lr", self.encoder_lr is None or 0.0 < self.encoder_lr < math.inf, "a positive number, or left out"
+        )
+        self._choice("features", ("last", "all"))
+        self._choice("init_head", ("auto", "on", "off"))
         self._choice("class_weight", ("none", "balanced"))
         self._choice("best_by", get_args(BestBy))
         self._choice("fraction_by", ("groups", "slices"))
@@ -99,9 +123,13 @@ class FinetuneConfig(TrainConfig):
 
     def idle_options(self) -> dict[str, str]:
         """Fields that change nothing beside the others, and why."""
-        idle = idle_optimizer_options(self) | idle_encoder_options(self)
+        idle = idle_optimizer_options(self) | idle_encoder_options(self) | idle_schedule_options(self)
+        if self.heavy:
+            idle |= dict.fromkeys(("brightness", "contrast", "gamma", "flip"), "augment=heavy has its own")
         if self.model == "danet":
-            idle |= dict.fromkeys(("encoder", "widths", "norm", "hidden"), "model=danet is a network of its own")
+            idle |= dict.fromkeys(
+                ("encoder", "widths", "norm", "hidden", "features", "init_head"), "model=danet is a network of its own"
+            )
         else:
             idle["danet_scale"] = "it is for model=danet"
         if self.encoder != "plr":
@@ -110,7 +138,7 @@ class FinetuneConfig(TrainConfig):
         if not published:
             idle["init_normalise"] = f"it is for init={IMAGENET}FILE"
         if self.init == "random" or published:
-            idle["init_inflate"] = "it is for the init of a run"
+            idle |= dict.fromkeys(("init_inflate", "init_head"), "it is for the init of a run")
         return idle
 
     def _check_init(self) -> None:

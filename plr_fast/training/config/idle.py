@@ -20,6 +20,14 @@ def idle_optimizer_options(config: TrainConfig) -> dict[str, str]:
     return dict.fromkeys(("rho", "eps"), f"it is for optimizer=adadelta, not for {config.optimizer}")
 
 
+def idle_schedule_options(config: TrainConfig) -> dict[str, str]:
+    """Settings of the plateau where the learning rate follows a course of its own."""
+    if config.schedule == "plateau":
+        return {}
+    names = ("plateau_patience", "plateau_factor", "plateau_by")
+    return dict.fromkeys(names, f"it is for schedule=plateau, not for {config.schedule}")
+
+
 def idle_encoder_options(config: TrainConfig) -> dict[str, str]:
     """Settings of the paper's encoder, where another one is in use."""
     return {} if config.encoder == "plr" else {"widths": f"encoder={config.encoder} has its own"}

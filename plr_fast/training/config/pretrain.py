@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any, Literal
 
 from ...errors import ConfigError
 from .base import OptimizerName, TrainConfig
-from .idle import idle_encoder_options, idle_optimizer_options, refuse_idle
+from .idle import idle_encoder_options, idle_optimizer_options, idle_schedule_options, refuse_idle
 
 NOISE = ("cells", "octaves", "persistence")
 PASTE = ("lesions", "bank", "count", "blend", "alpha", "feather", "shape", "inside")
 BANK = ("bank_count", "bank_images", "bank_seed", "bank_size", "patch", "threshold", *NOISE, "lacunarity")
+SCALED = ("patch", "feather", "cells")
+"""What ``reference_size`` scales."""
 CLOUDS = ("cloud_combine", "cloud_threshold", "cloud_softness", "cloud_texture")
 
 
@@ -87,6 +90,23 @@ class PretrainConfig(TrainConfig):
     """lesions=clouds: grey levels of noise over which a lesion fades in."""
     cloud_texture: tuple[int, int] = (110, 210)
     """lesions=clouds: darkest and brightest grey of a lesion."""
+    reference_size: int | None = None
+    """Side in pixels of the slices that patch, feather and cells are meant for. With it they are scaled to the store's
+    size, so that lesions keep their share of the lung; without it they are taken as they are."""
+    clean_share: float = 0.0
+    """Share of the samples that stay unaltered, drawn for each from `seed` and its number. The paper has none."""
+    restore_weight: float = 1.0
+    """What the restoration's mean squared error counts in the loss. The paper's is the whole loss."""
+    mask_weight: float = 0.0
+    """What the second task counts: to predict which pixels were altered, by a second output channel (binary
+    cross-entropy, mean over the pixels). With gaussian and shuffle those whose grey has changed. 0 = no such task."""
+    presence_weight: float = 0.0
+    """What the third task counts: to predict whether the slice was altered at all, by the classifier's own head on the
+    encoder (binary cross-entropy); it needs clean_share. Fine-tuning takes the head over. 0 = no such task."""
+    hidden: int = 512
+    """With presence_weight: neurons of that head. The paper's classifier has 512."""
+    features: Literal["last", "all"] = "last"
+    """With presence_weight: what the head pools, the deepest level (as the paper's classifier) or all levels."""
     recipe: str = ""
     """For the run's record: which named config or file these settings began with. --config fills it in."""
     data_device: Literal["auto", "cpu", "cuda"] = "cpu"
@@ -119,7 +139,7 @@ class PretrainConfig(TrainConfig):
         self._require("lacunarity", 1.0 <= self.lacunarity <= 64.0, "between 1 and 64")
         self._require("threshold", 0 <= self.threshold <= 254, "between 0 and 254")
         self._require("bank_size", 1 <= self.bank_size <= 32_768, "between 1 and 32768")
-        if self.patch[1] > self.bank_size:
+        if self.patch[1] > self.bank_size and self.reference_size is None:
             raise ConfigError(f"patch must fit into noise images of bank_size {self.bank_size}, not be {self.patch}")
         for name in ("feather", "bank_seed", "validation_seed"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
@@ -127,6 +147,19 @@ class PretrainConfig(TrainConfig):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("samples_per_epoch", "windows"):
             self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or left out")
+        for name in ("restore_weight", "mask_weight", "presence_weight"):
+            self._require(name, 0.0 <= getattr(self, name) < math.inf, "at least 0")
+        if not (self.restore_weight or self.mask_weight or self.presence_weight):
+            raise ConfigError("restore_weight, mask_weight and presence_weight are all 0: there is nothing to learn")
+        self._require("clean_share", 0.0 <= self.clean_share < 1.0, "at least 0 and below 1")
+        if self.presence_weight and not self.clean_share:
+            raise ConfigError(
+                f"presence_weight={self.presence_weight:g} asks which slices were altered, and clean_share=0 alters "
+                "all of them: choose e.g. clean_share=0.5"
+            )
+        self._require("hidden", self.hidden >= 1, "at least 1")
+        self._choice("features", ("last", "all"))
+        self._require("reference_size", self.reference_size is None or self.reference_size >= 1, "at least 1")
         self._range("cloud_threshold", 0, 254)
         self._range("cloud_texture", 0, 255)
         self._require("cloud_softness", 0 <= self.cloud_softness <= 255, "between 0 and 255")
@@ -136,16 +169,22 @@ class PretrainConfig(TrainConfig):
 
     def idle_options(self) -> dict[str, str]:
         """Fields that change nothing beside the others, and why."""
-        idle = idle_optimizer_options(self) | idle_encoder_options(self)
+        idle = idle_optimizer_options(self) | idle_encoder_options(self) | idle_schedule_options(self)
+        if not self.presence_weight:
+            idle |= dict.fromkeys(("hidden", "features"), "it is for the head of presence_weight")
         if self.corruption != "perlin":
-            return idle | dict.fromkeys(PASTE + BANK + CLOUDS, f"corruption={self.corruption} pastes no lesions")
+            lesions = (*PASTE, *BANK, *CLOUDS, "reference_size")
+            return idle | dict.fromkeys(lesions, f"corruption={self.corruption} pastes no lesions")
         idle["windows"] = "it is for corruption=gaussian and shuffle"
         if self.lesions != "bank":
             ranges = [name for name in NOISE if isinstance(getattr(self, name), (tuple, list))]
             idle |= dict.fromkeys(ranges, f"lesions={self.lesions} has one noise for all images, so give one number")
         if self.lesions == "clouds":
-            patches = ("count", "feather", "shape", "inside", "bank_count", "bank_images", "bank_seed", "bank_size")
-            return idle | dict.fromkeys((*patches, "patch", "threshold"), "lesions=clouds are not made of patches")
+            patches = (
+                *("count", "feather", "shape", "inside", "patch", "threshold", "reference_size"),
+                *("bank_count", "bank_images", "bank_seed", "bank_size"),
+            )
+            return idle | dict.fromkeys(patches, "lesions=clouds are not made of patches")
         idle |= dict.fromkeys(CLOUDS, "it is for lesions=clouds")
         if self.blend not in ("alpha", "add"):
             idle["alpha"] = f"blend={self.blend} knows no opacity; choose blend=alpha or add"
@@ -156,7 +195,7 @@ class PretrainConfig(TrainConfig):
         if self.lesions == "fresh":
             idle["bank_count"] = "lesions=fresh makes patches without end"
         if self.bank is not None:
-            idle |= dict.fromkeys(BANK, f"the bank {self.bank} is made already")
+            idle |= dict.fromkeys((*BANK, "reference_size"), f"the bank {self.bank} is made already")
         return idle
 
     def _number_or_range(self, name: str, low: float, high: float) -> None:
@@ -165,6 +204,34 @@ class PretrainConfig(TrainConfig):
             self._range(name, low, high)
         else:
             self._require(name, low <= value <= high, f"between {low:g} and {high:g}, or a range within")
+
+
+def scaled_lesions(settings: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Settings of lesions for slices of ``size`` pixels: those of ``SCALED`` that ``settings`` hold, scaled if these
+    hold a ``reference_size``.
+
+    Raises:
+        ConfigError: patches of that size do not fit into the noise images.
+    """
+    found = {name: as_range(settings[name]) for name in SCALED if name in settings}
+    reference = settings.get("reference_size")
+    if reference is None:
+        return found
+    factor = size / reference
+    if "patch" in found:
+        found["patch"] = tuple(max(1, round(side * factor)) for side in found["patch"])
+        if found["patch"][1] > (bank_size := settings["bank_size"]):
+            raise ConfigError(
+                f"patch {settings['patch']} at reference_size {reference} is {found['patch']} at the store's {size}, "
+                f"and must fit into noise images of bank_size {bank_size}: choose a larger bank_size"
+            )
+    if "feather" in found:
+        found["feather"] = round(found["feather"] * factor)
+    if "cells" in found:
+        # Across a noise image, whose size stays: fewer cells are larger ones.
+        cells = found["cells"]
+        found["cells"] = tuple(n / factor for n in cells) if isinstance(cells, tuple) else cells / factor
+    return found
 
 
 def cloud_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
