@@ -10,7 +10,9 @@ from .options import read_with_config
 
 
 def main(arguments: Sequence[str]) -> int:
-    result = pretrain(read_with_config(PretrainConfig, "pretrain", arguments))
+    config = read_with_config(PretrainConfig, "pretrain", arguments)
+    result = pretrain(config)
     if result.rank == 0:
-        sys.stdout.write(f"{result.run}: {result.epochs} epochs, best validation MSE {result.best_metric:.5g}\n")
+        value = "MSE" if config.restores_alone else "loss"
+        sys.stdout.write(f"{result.run}: {result.epochs} epochs, best validation {value} {result.best_metric:.5g}\n")
     return 0

@@ -39,7 +39,7 @@ class PretextMeter(RestorationMeter):
         self._altered: list[Tensor] = []
 
     def update(self, model: nn.Module, batch: Batch) -> None:
-        if not (self._config.mask_weight or self._config.presence_weight):
+        if not self._config.has_heads:
             super().update(model, batch)
             return
         outputs: PretextOutputs = model(batch["image"], heads=True)

@@ -52,29 +52,28 @@ class PretrainTask(Task):
     def __init__(self, model: UNet, train_data: Any, val_data: Any, config: PretrainConfig) -> None:
         self.model, self.train_data, self.val_data = model, train_data, val_data
         self._config = config
-        self._heads = bool(config.mask_weight or config.presence_weight)
-        self._plain = config.restore_weight == 1.0 and not self._heads
 
     def loss(self, model: nn.Module, batch: Batch, epoch: int) -> Tensor:
         del epoch  # the data set has put it into the corruption already
-        if not self._heads:
+        if not self._config.has_heads:
             loss = F.mse_loss(model(batch["image"]), batch["target"])
-            return loss if self._plain else self._config.restore_weight * loss
+            return loss if self._config.restores_alone else self._config.restore_weight * loss
         outputs: PretextOutputs = model(batch["image"], heads=True)
         # Always computed, so that each weight has a gradient, as processes of a distributed run expect.
         parts = {"mse": F.mse_loss(outputs.restored, batch["target"])}
         total = self._config.restore_weight * parts["mse"]
         if outputs.altered is not None:
-            parts["mask"] = F.binary_cross_entropy_with_logits(outputs.altered, batch["lesion"].float())
+            parts["mask"] = F.binary_cross_entropy_with_logits(outputs.altered, batch["lesion"].to(outputs.altered))
             total = total + self._config.mask_weight * parts["mask"]
         if outputs.presence is not None:
-            parts["presence"] = F.binary_cross_entropy_with_logits(outputs.presence, (~batch["clean"]).float())
+            altered = (~batch["clean"]).to(outputs.presence)
+            parts["presence"] = F.binary_cross_entropy_with_logits(outputs.presence, altered)
             total = total + self._config.presence_weight * parts["presence"]
         self.parts = {name: part.detach() for name, part in parts.items()}
         return total
 
     def meter(self) -> Meter:
-        return RestorationMeter() if self._plain else PretextMeter(self._config)
+        return RestorationMeter() if self._config.restores_alone else PretextMeter(self._config)
 
     def score(self, row: dict[str, Any]) -> tuple[float, ...]:
         return (-row["val_loss"],)

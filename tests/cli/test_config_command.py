@@ -22,7 +22,7 @@ PLACES = ["--store", "store", "--run", "run"]
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     rows = output(capsys, "config", "list").splitlines()
-    assert [row.split()[0] for row in rows] == ["default", "jinan", "sars-cov-2"]
+    assert [row.split()[0] for row in rows] == ["default", "jinan", "plr+", "sars-cov-2"]
     assert all(len(row.split()) > 5 for row in rows)
 
 

@@ -123,7 +123,7 @@ def test_without_a_compiler_the_pure_package_is_built_and_says_so_once(sdist: Pa
     assert "Install a C++17 compiler" in said
     names = set(zipfile.ZipFile(wheel).namelist())
     assert not any(name.endswith(".so") for name in names)
-    assert {f"plr_fast/recipes/{name}.yaml" for name in ("default", "jinan", "sars-cov-2")} <= names
+    assert {f"plr_fast/recipes/{name}.yaml" for name in ("default", "jinan", "plr+", "sars-cov-2")} <= names
     check_installed(wheel, tmp_path, "numba")
 
 

@@ -167,6 +167,16 @@ class PretrainConfig(TrainConfig):
             raise ConfigError(f"validation_seed and seed are both {self.seed}: validation would repeat the training's")
         refuse_idle(self)
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether there are other tasks than restoring."""
+        return bool(self.mask_weight or self.presence_weight)
+
+    @property
+    def restores_alone(self) -> bool:
+        """Whether the loss is the restoration's mean squared error itself, the paper's."""
+        return self.restore_weight == 1.0 and not self.has_heads
+
     def idle_options(self) -> dict[str, str]:
         """Fields that change nothing beside the others, and why."""
         idle = idle_optimizer_options(self) | idle_encoder_options(self) | idle_schedule_options(self)

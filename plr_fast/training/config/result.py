@@ -14,7 +14,8 @@ class RunResult:
         run: the run's folder.
         best: folder of the best checkpoint.
         epochs: epochs done.
-        best_metric: the best epoch's validation value: MSE (pretraining), loss or accuracy (fine-tuning, ``best_by``).
+        best_metric: the best epoch's validation value: MSE (pretraining; the weighted loss where that has
+            other parts), loss or accuracy (fine-tuning, ``best_by``).
         seconds: wall time of the training, added up over resumptions.
         rank: which process of a run on many devices this is; only 0 need tell anybody.
     """
