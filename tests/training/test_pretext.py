@@ -21,9 +21,12 @@ from plr_fast import LesionBank
 from plr_fast.data.datasets import PseudoLesionDataset, collate
 from plr_fast.data.store import SliceStore
 from plr_fast.errors import CheckpointError, ConfigError
+from plr_fast.evaluation.corruptions import make_test_sets
+from plr_fast.evaluation.trained import open_runs
 from plr_fast.models import PretextOutputs, PretextUNet, UNet
 from plr_fast.training import FinetuneConfig, PretrainConfig, finetune, load_classifier, load_unet, pretrain
 from plr_fast.training.checkpoint import load_checkpoint
+from plr_fast.training.config.pretrain import scaled_lesions
 from plr_fast.training.finetuning import FinetuneTask
 from plr_fast.training.pretext_meter import PretextMeter, binned_auroc
 from plr_fast.training.pretraining import PretrainTask
@@ -384,3 +387,53 @@ def test_senseless_pretraining_is_refused(pretrain_config: Make, changes: dict[s
 def test_senseless_finetuning_is_refused(finetune_config: MakeFinetune, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         finetune_config(**changes).check()
+
+
+# Lesions that scale with the slices
+
+
+def test_lesions_scale_with_the_store() -> None:
+    settings = {"patch": [24, 96], "cells": 1.0, "feather": 9, "bank_size": 512, "reference_size": 512}
+    assert scaled_lesions(settings, 64) == {"patch": (3, 12), "cells": 8.0, "feather": 1}
+    assert scaled_lesions(settings, 1024) == {"patch": (48, 192), "cells": 0.5, "feather": 18}
+    assert scaled_lesions({**settings, "cells": [2.0, 4.0]}, 256)["cells"] == (4.0, 8.0)
+    assert scaled_lesions({**settings, "patch": [1, 2]}, 64)["patch"] == (1, 1)
+    assert scaled_lesions({**settings, "reference_size": None}, 64)["patch"] == (24, 96)
+    with pytest.raises(
+        ConfigError, match=r"patch \[24, 96\] at reference_size 512 is \(192, 768\) at the store's 4096"
+    ):
+        scaled_lesions(settings, 4096)
+
+
+def test_scaled_lesions_are_those_of_the_scaled_settings(pretrain_config: Make) -> None:
+    """At 32 pixels half of what is meant for 64; in training and in the evaluation's test set."""
+    common: dict[str, Any] = {"epochs": 1, "shape": "ellipse", "blend": "alpha", "alpha": 0.7}
+    scaled = pretrain_config("scaled", reference_size=64, patch=(6, 12), cells=2.0, feather=4, **common)
+    plain = pretrain_config("plain", patch=(3, 6), cells=4.0, feather=2, **common)
+    runs = []
+    for config in (scaled, plain):
+        pretrain(config)
+        runs += open_runs([], [config.run])[1]
+    ends = [load_checkpoint(config.run / "checkpoints/last").model for config in (scaled, plain)]
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+    store = SliceStore.open(scaled.store)
+    pictures = []
+    for run in runs:
+        (test_set,), _ = make_test_sets([run], store, store.select("val", 0), seed=0)
+        pictures.append(next(test_set.batches(3))[0])
+    assert np.array_equal(*pictures)
+
+
+def test_its_network_is_judged_as_a_restorer(pretrain_config: Make) -> None:
+    config = pretrain_config(epochs=1, **TASKS)
+    pretrain(config)
+    (run,) = open_runs([], [config.run])[1]
+    facts = run.facts()
+    assert {"clean_share", "mask_weight", "presence_weight", "restore_weight"} <= facts.keys()
+    store = SliceStore.open(config.store)
+    (test_set,), _ = make_test_sets([run], store, store.select("val", 0), seed=0)
+    corrupted, original, _ = next(test_set.batches(3))
+    assert (corrupted != original).any(axis=(1, 2)).all(), "no slice is left clean there"
+    with torch.no_grad():
+        restored = run.model()(torch.from_numpy(corrupted)[:, None])
+    assert restored.shape == (3, 1, 32, 32)
