@@ -14,7 +14,7 @@ from plr_fast.data.store import SliceRecord, SliceStore, StoreWriter
 from plr_fast.errors import CheckpointError, ConfigError, DataError
 from plr_fast.evaluation import EvaluateConfig, evaluate
 from plr_fast.evaluation.inference import predict, restore
-from plr_fast.models import Classifier, UNet, load_encoder
+from plr_fast.models import Classifier, PretextUNet, UNet, load_encoder
 from plr_fast.training import FinetuneConfig, PretrainConfig, finetune, load_classifier, load_unet, pretrain
 
 Make = Callable[..., FinetuneConfig]
@@ -69,6 +69,17 @@ def test_runs_with_neighbours_go_through_evaluation(
     # Both are judged on the same pictures.
     baselines = {found.summary["altered"]["mse"]["corrupted"].to_json()["value"] for found in result.restorations}
     assert len(baselines) == 1
+
+
+def test_further_tasks_with_neighbours(volumes: Path, finetune_config: Make, pretrain_config: MakePretrain) -> None:
+    tasks: dict[str, Any] = {"clean_share": 0.5, "mask_weight": 1.0, "presence_weight": 1.0, "hidden": 8}
+    before = pretrain_config(store=volumes, context=1, epochs=1, **tasks)
+    pretrain(before)
+    unet = load_unet(before.run)
+    assert isinstance(unet, PretextUNet)
+    outputs = unet(torch.rand(2, 3, 20, 20), heads=True)
+    assert [part.shape for part in outputs] == [(2, 1, 20, 20), (2, 1, 20, 20), (2,)]
+    finetune(finetune_config(store=volumes, context=1, init=str(before.run), init_head="on", max_steps=1))
 
 
 def test_scores_come_from_the_slice_and_its_neighbours(volumes: Path, finetune_config: Make) -> None:

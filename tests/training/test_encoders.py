@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from plr_fast.errors import CheckpointError, ConfigError
-from plr_fast.models import TimmEncoder
+from plr_fast.models import PretextUNet, TimmEncoder
 from plr_fast.training import FinetuneConfig, PretrainConfig, finetune, load_classifier, load_unet, pretrain
 from tests.models import timm_double
 
@@ -45,6 +45,19 @@ def test_pretraining_hands_its_encoder_to_fine_tuning(pretrain_config: MakePretr
     for name, parameter in model.encoder.named_parameters():
         torch.testing.assert_close(parameter, parameters[name])
     assert json.loads((config.run / "config.json").read_text())["init_kind"] == "PLR-P"
+
+
+def test_further_tasks_go_by_any_encoder(pretrain_config: MakePretrain, finetune_config: Make) -> None:
+    before = pretrain_config(
+        **PLAIN, epochs=1, clean_share=0.5, mask_weight=1.0, presence_weight=1.0, hidden=8, features="all"
+    )
+    pretrain(before)
+    unet = load_unet(before.run)
+    assert isinstance(unet, PretextUNet)
+    assert unet.hidden.in_features == sum(unet.encoder.widths)
+    config = finetune_config(**PLAIN, init=str(before.run), init_head="on", features="all", max_steps=1, lr=1e-30)
+    finetune(config)
+    torch.testing.assert_close(load_classifier(config.run).hidden.weight, unet.hidden.weight)
 
 
 def test_the_same_settings_give_the_same_bits(finetune_config: Make) -> None:
