@@ -1,4 +1,4 @@
-"""Square patches of real lesions, of unaltered lung and of pseudo lesions, to look at and to compare (figure 7, table III).
+"""Square patches of real lesions, of unaltered lung and of pseudo lesions: what table III compares and figure 7 shows.
 
 Real patches are windows of slices that are nearly all lesion. The paper's blur and shuffling alter whole slices, so
 their patches are the same windows of lung before and after; what is pasted is cut out by the box that it was pasted in.

@@ -1,0 +1,275 @@
+"""The paper's table III, how near pseudo lesions are to real ones, with the controls that it lacks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import LesionBank
+from ..errors import ConfigError, DataError
+from ..evaluation.corruptions import bank_of
+from ..evaluation.lesion_patches import (
+    SHARE,
+    SIZE,
+    WINDOW,
+    LungSlice,
+    PatchSet,
+    bank_patches,
+    blurred,
+    constant_patch,
+    free_lung,
+    lesion_patches,
+    lung_patches,
+    pasted_patches,
+    shuffled,
+    store_lung,
+)
+from ..evaluation.lesion_slices import LesionSlice, read_lesion_slices
+from ..evaluation.patch_likeness import ENERGY_MEASURES, MEASURES, Estimate, Measure, RealReference
+from .table import Column, Entry, Row, Table
+
+PAPER = {"PLR-L": (0.0788, 0.1363), "PLR-G": (0.0587, 0.1185), "PLR-P": (0.0328, 0.0923)}
+"""Cosine and Jensen-Shannon distance in the paper's table III."""
+
+CLOUDS_SIDE = 256
+"""Longer side in pixels of the slices for which the soft clouds of docs/recipe.md were chosen."""
+
+_COLUMNS = (
+    Column("patches", "Patches", numeric=False),
+    Column("count", "Number"),
+    Column("cosine", "Cosine", "Mean over all pairs (the paper's)"),
+    Column("jensen_shannon", "Jensen–Shannon", "Mean over all pairs (the paper's)"),
+    Column("grey", "Grey", "Energy distance", higher_is_better=False),
+    Column("gradient", "Gradient", "Energy distance", higher_is_better=False),
+    Column("spectrum", "Spectrum, dB", "Energy distance", higher_is_better=False),
+)
+
+
+@dataclass(frozen=True)
+class LikenessConfig:
+    """Compare pseudo lesions with real ones: the paper's table III, with controls."""
+
+    lesions: Path
+    """Folder with real lesions: its 'images' and 'masks' (same names), PNG, JPEG, TIFF or NIfTI. With --masks: the
+    images themselves."""
+    out: Path
+    """Folder for the table and a picture of the patches."""
+    masks: Path | None = None
+    """Folder of masks, white where the lesion is, or with numbers of classes."""
+    store: Path | None = None
+    """Slice store whose negative slices give the lung; default: what lesions leave free in their own slices."""
+    split: str = "train"
+    """Split of the store to take slices of."""
+    patients: Path | None = None
+    """CSV file with columns 'file' and 'patient_id' for the images; patients are then never compared with themselves.
+    Default: the file is the patient."""
+    count: int = 500
+    """Most patches of a kind; the paper has 1,000 and 1,160 real ones."""
+    window: int = WINDOW
+    """Side of the real patches in pixels of their own slices; in a store they cover the same part of a slice."""
+    share: float = SHARE
+    """More than this of a window must be lesion (or free lung), from 0 to below 1."""
+    bootstrap: int = 2000
+    """Resamples of the real slices or patients for the intervals; 0: none."""
+    seed: int = 0
+    """Seed of places, noise and resamples."""
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.window < 8 or not 0 <= self.share < 1 or self.bootstrap < 0 or self.seed < 0:
+            raise ConfigError(
+                "count must be at least 1, window at least 8, share from 0 to below 1, bootstrap and seed not "
+                f"negative, not {self.count}, {self.window}, {self.share}, {self.bootstrap}, {self.seed}"
+            )
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """What came out.
+
+    Attributes:
+        table: the paper's table III with controls.
+        sets: the patches that were compared, by the name of their row.
+        estimates: row -> measure -> distance to the real patches with its interval.
+    """
+
+    table: Table
+    sets: dict[str, PatchSet]
+    estimates: dict[str, dict[Measure, Estimate]]
+
+
+REAL = "Real lesions, other slices"
+
+
+def similarity(config: LikenessConfig, *, step: Callable[[str, int, int], None] = lambda *_: None) -> Similarity:
+    """Read the real lesions, make patches of all kinds, and compare.
+
+    Args:
+        config: what to compare.
+        step: called with what is done next, steps done, and all steps.
+
+    Raises:
+        ConfigError: a setting out of range.
+        DataError, ImageReadError, StoreError: real lesions or the store cannot be used; names the file.
+    """
+    step("reading real lesions", 0, len(_KINDS) + 2)
+    slices = read_lesion_slices(config.lesions, config.masks, groups=_patients(config.patients))
+    real = lesion_patches(slices, config.count, window=config.window, share=config.share, seed=config.seed)
+    step("real against real", 1, len(_KINDS) + 2)
+    reference = RealReference(real, resamples=config.bootstrap, seed=config.seed)
+    sets, estimates = {REAL: real}, {REAL: reference.against_itself()}
+    ground = _Ground.of(config, slices, round(float(real.patches.mean())))
+    for done, (name, kind) in enumerate(_KINDS.items(), start=2):
+        step(name, done, len(_KINDS) + 2)
+        sets[name] = kind(ground)
+        estimates[name] = reference.against(sets[name])
+    step("", len(_KINDS) + 2, len(_KINDS) + 2)
+    return Similarity(_table(config, sets, estimates, reference.groups, ground), sets, estimates)
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """Where pseudo lesions are made: lung, its windows, and the mean grey of real lesions."""
+
+    lung: list[LungSlice]
+    window: int
+    count: int
+    share: float
+    seed: int
+    level: int
+    source: str
+
+    @classmethod
+    def of(cls, config: LikenessConfig, slices: list[LesionSlice], level: int) -> _Ground:
+        window, source = config.window, "the lung beside the lesions in the same slices"
+        if config.store is None:
+            lung = free_lung(slices)
+            if not lung:
+                raise DataError(
+                    f"no plausible lungs are found in the slices of {config.lesions}, perhaps because they are cut to a "
+                    "part of the lung; give a slice store with --store"
+                )
+        else:
+            from ..data.store import SliceStore
+
+            store = SliceStore.open(config.store)
+            lung = store_lung(store, split=config.split)
+            sides = float(np.median([max(one.image.shape) for one in slices]))
+            window = max(8, round(config.window * store.size / sides))
+            source = f"{len(lung)} {store.class_names[0]} slices of {config.store.name}, {store.size} pixels a side"
+        return cls(lung, window, config.count, config.share, config.seed, max(1, level), source)
+
+    def windows(self, alter: Callable[[np.ndarray], np.ndarray] | None = None) -> PatchSet:
+        return lung_patches(
+            self.lung, self.count, window=self.window, share=self.share, seed=self.seed, alter=alter
+        )  # fmt: skip
+
+    def perlin(self) -> PatchSet:
+        """The paper's patches, which replace the lung."""
+        from ..recipes import load_config
+
+        settings = {name: setting.value for name, setting in load_config("sars-cov-2").settings("pretrain").items()}
+        return bank_patches(bank_of(settings, self.seed), self.count)
+
+    def clouds(self) -> PatchSet:
+        """The soft clouds of docs/recipe.md, as large for these slices as for those that they were chosen for."""
+        scale = float(np.median([max(one.image.shape) for one in self.lung])) / CLOUDS_SIDE
+        patch = (max(3, round(10 * scale)), max(5, round(50 * scale)))
+        bank = LesionBank.generate(count=1000, images=100, cells=8, patch=patch, threshold=150, seed=self.seed)
+        paste = {"count": 12, "shape": "cloud", "blend": "add", "alpha": (0.3, 0.7)}
+        return pasted_patches(self.lung, bank, self.count, paste=paste, share=self.share, seed=self.seed)
+
+
+_KINDS: dict[str, Callable[[_Ground], PatchSet]] = {
+    "PLR-L": lambda ground: ground.windows(lambda images: shuffled(images, seed=ground.seed)),
+    "PLR-G": lambda ground: ground.windows(blurred),
+    "PLR-P": _Ground.perlin,
+    "Soft clouds": _Ground.clouds,
+    "Unaltered lung": _Ground.windows,
+    "Constant grey": lambda ground: constant_patch(ground.level),
+}
+_MADE_BY = {"PLR-L": "local shuffling", "PLR-G": "Gaussian blur", "PLR-P": "Perlin noise"}
+_CONTROLS = (REAL, "Unaltered lung", "Constant grey")
+
+
+def _table(
+    config: LikenessConfig,
+    sets: dict[str, PatchSet],
+    estimates: dict[str, dict[Measure, Estimate]],
+    groups: int,
+    ground: _Ground,
+) -> Table:
+    rows = []
+    for name in (*_KINDS, REAL):
+        if name in PAPER:
+            rows.append(_paper_row(name))
+        numbers = [_entry(estimates[name][measure], measure) for measure in MEASURES]
+        title = f"{name} ({_MADE_BY[name]})" if name in _MADE_BY else name
+        number = len(sets[name])
+        rows.append(
+            Row(
+                (Entry(title), Entry(f"{number:,}", float(number)), *numbers),
+                kind="control" if name in _CONTROLS else "result",
+            )
+        )
+    unit = "slices" if config.patients is None else "patients"
+    notes = [
+        "Smaller is nearer. The mean over pairs rewards flatness: a patch of one grey is nearer to real lesions than "
+        "real lesions are to each other, so a small value there says little. Energy distances are 0 only for patches "
+        "distributed like the real ones.",
+        f"Real lesions: {len(sets[REAL])} windows of {config.window} pixels, more than {config.share:.0%} lesion, from "
+        f"{groups} {unit}; all patches are resized to {SIZE} × {SIZE}. Lung: {ground.source}, windows of "
+        f"{ground.window} pixels.",
+        f"Intervals: {unit} of the real patches drawn anew, {config.bootstrap:,} times; for energy distances between "
+        "real lesions, the middle 95 % of random halvings.",
+        "Grey is in grey levels, gradient in grey levels per pixel; both compare the distributions inside a patch.",
+        "The paper's rows are on its own patches (1,160 of UESTC-COVID-19), its number of pseudo lesions is 1,000.",
+    ]
+    if config.patients is None:
+        notes.append("Patients are unknown here: slices of one patient may have been compared with each other.")
+    return Table(
+        key="lesion-similarity",
+        title="How near pseudo lesions are to real ones (the paper's table III)",
+        caption="Distances of patches to patches of real lesions, with controls: unaltered lung, one grey, and real "
+        "lesions of other slices.",
+        columns=_COLUMNS,
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _paper_row(name: str) -> Row:
+    numbers = [Entry(f"{value:.4f}", value) for value in PAPER[name]]
+    nothing = [Entry("–") for _ in ENERGY_MEASURES]
+    return Row((Entry(f"{name}, as printed in the paper"), Entry("1,000", 1000.0), *numbers, *nothing), kind="paper")
+
+
+def _entry(estimate: Estimate, measure: Measure) -> Entry:
+    digits = 2 if measure in ENERGY_MEASURES else 3
+    text = f"{estimate.value:.{digits}f}".replace("-", "−")
+    if not np.isfinite(estimate.low):
+        return Entry(text, estimate.value)
+    ends = f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}".replace("-", "−")
+    return Entry(text, estimate.value, estimate.low, estimate.high, note=ends)
+
+
+def _patients(path: Path | None) -> dict[str, str] | None:
+    if path is None:
+        return None
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return dict(_rows(path, csv.DictReader(lines)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a CSV file: {error}") from error
+
+
+def _rows(path: Path, lines: csv.DictReader[str]) -> Iterator[tuple[str, str]]:
+    if not {"file", "patient_id"} <= set(lines.fieldnames or ()):
+        raise DataError(f"{path} lacks columns 'file' and 'patient_id'; it has {', '.join(lines.fieldnames or ())}")
+    for row in lines:
+        if not row["file"] or not row["patient_id"]:
+            raise DataError(f"{path} line {lines.line_num}: 'file' or 'patient_id' is empty")
+        yield Path(row["file"]).name, row["patient_id"]
