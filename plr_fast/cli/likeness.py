@@ -12,6 +12,7 @@ from ..console import progress_bar
 from ..evaluation.lesion_patches import PatchSet
 from ..experiment.similarity import LikenessConfig, Similarity, similarity
 from ..experiment.table import Row, Table
+from ..experiment.tables import write_tables
 from .options import read
 from .pictures import Grey, captioned, write_png
 
@@ -25,12 +26,11 @@ def main(arguments: Sequence[str]) -> int:
         found = similarity(
             config, step=lambda note, done, total: progress.update(task, completed=done, total=total, note=note)
         )
-    from ..experiment.tables import write_tables
-
     files = write_tables([found.table], config.out)
     write_png(config.out / "patches.png", patches_sheet(found))
     print_table(found.table)
-    Console().print(f"{', '.join(path.name for path in files)} and patches.png in {config.out}", markup=False)
+    names = ", ".join(path.name for path in files)
+    Console().print(f"{names} and patches.png in {config.out}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

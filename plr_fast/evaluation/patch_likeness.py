@@ -4,7 +4,8 @@ The paper takes the mean distance over all pairs. Such a mean is least for patch
 real ones, and with its measures a constant patch does. So beside it stand *energy distances*: twice the mean distance
 between the sets, less the mean distances inside each (Székely and Rizzo 2013). They are zero only when both sets are
 distributed alike: a set that is less varied than the other is far from it. They are taken over three descriptions of
-a patch that say what the eye sees and not where in the patch it lies: its greys, its gradients, the shape of its power spectrum.
+a patch that say what the eye sees and not where in the patch it lies: its greys, its gradients, the shape of its power
+spectrum.
 
 Patches of one group (patient or slice) are never compared with each other. Intervals come from drawing the groups of
 the real patches anew.
@@ -101,7 +102,9 @@ class RealReference:
         }
         first, second = self._halves.astype(float), (~self._halves).astype(float)
         for measure in ENERGY_MEASURES:
-            sums, counts = (np.einsum("rg,gh,rh->r", first, table, second) for table in (self._sums[measure], self._counts))
+            sums, counts = (
+                np.einsum("rg,gh,rh->r", first, table, second) for table in (self._sums[measure], self._counts)
+            )
             distances = 2 * sums / counts - self._inside(measure, first) - self._inside(measure, second)
             found[measure] = self._estimate(distances.mean(keepdims=True), distances)
         return found

@@ -30,7 +30,9 @@ from ..evaluation.lesion_patches import (
 )
 from ..evaluation.lesion_slices import LesionSlice, read_lesion_slices
 from ..evaluation.patch_likeness import ENERGY_MEASURES, MEASURES, Estimate, Measure, RealReference
+from ..evaluation.report_tables import number
 from .table import Column, Entry, Row, Table
+from .table_entries import DASH
 
 PAPER = {"PLR-L": (0.0788, 0.1363), "PLR-G": (0.0587, 0.1185), "PLR-P": (0.0328, 0.0923)}
 """Cosine and Jensen-Shannon distance in the paper's table III."""
@@ -149,8 +151,8 @@ class _Ground:
             lung = free_lung(slices)
             if not lung:
                 raise DataError(
-                    f"no plausible lungs are found in the slices of {config.lesions}, perhaps because they are cut to a "
-                    "part of the lung; give a slice store with --store"
+                    f"no plausible lungs are found in the slices of {config.lesions}, perhaps because they are cut to "
+                    "a part of the lung; give a slice store with --store"
                 )
         else:
             from ..data.store import SliceStore
@@ -206,27 +208,26 @@ def _table(
     for name in (*_KINDS, REAL):
         if name in PAPER:
             rows.append(_paper_row(name))
-        numbers = [_entry(estimates[name][measure], measure) for measure in MEASURES]
+        measured = [_entry(estimates[name][measure], measure) for measure in MEASURES]
         title = f"{name} ({_MADE_BY[name]})" if name in _MADE_BY else name
-        number = len(sets[name])
+        count = len(sets[name])
         rows.append(
             Row(
-                (Entry(title), Entry(f"{number:,}", float(number)), *numbers),
+                (Entry(title), Entry(f"{count:,}", count), *measured),
                 kind="control" if name in _CONTROLS else "result",
             )
         )
     unit = "slices" if config.patients is None else "patients"
     notes = [
-        "Smaller is nearer. The mean over pairs rewards flatness: a patch of one grey is nearer to real lesions than "
-        "real lesions are to each other, so a small value there says little. Energy distances are 0 only for patches "
-        "distributed like the real ones.",
+        "Smaller is nearer. Means over pairs reward flatness (look at the constant grey), so a small value there says "
+        "little. Energy distances are 0 only for patches distributed like the real ones.",
         f"Real lesions: {len(sets[REAL])} windows of {config.window} pixels, more than {config.share:.0%} lesion, from "
         f"{groups} {unit}; all patches are resized to {SIZE} × {SIZE}. Lung: {ground.source}, windows of "
         f"{ground.window} pixels.",
         f"Intervals: {unit} of the real patches drawn anew, {config.bootstrap:,} times; for energy distances between "
         "real lesions, the middle 95 % of random halvings.",
-        "Grey is in grey levels, gradient in grey levels per pixel; both compare the distributions inside a patch.",
-        "The paper's rows are on its own patches (1,160 of UESTC-COVID-19), its number of pseudo lesions is 1,000.",
+        "Grey is in grey levels, gradient in grey levels per pixel; spectrum is how power falls with frequency.",
+        "The paper's rows are of its own patches, 1,160 real ones of UESTC-COVID-19 against 1,000 of each kind.",
     ]
     if config.patients is None:
         notes.append("Patients are unknown here: slices of one patient may have been compared with each other.")
@@ -243,17 +244,16 @@ def _table(
 
 def _paper_row(name: str) -> Row:
     numbers = [Entry(f"{value:.4f}", value) for value in PAPER[name]]
-    nothing = [Entry("–") for _ in ENERGY_MEASURES]
-    return Row((Entry(f"{name}, as printed in the paper"), Entry("1,000", 1000.0), *numbers, *nothing), kind="paper")
+    nothing = [Entry(DASH) for _ in ENERGY_MEASURES]
+    return Row((Entry(f"{name}, as printed in the paper"), Entry("1,000", 1000), *numbers, *nothing), kind="paper")
 
 
 def _entry(estimate: Estimate, measure: Measure) -> Entry:
     digits = 2 if measure in ENERGY_MEASURES else 3
-    text = f"{estimate.value:.{digits}f}".replace("-", "−")
     if not np.isfinite(estimate.low):
-        return Entry(text, estimate.value)
-    ends = f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}".replace("-", "−")
-    return Entry(text, estimate.value, estimate.low, estimate.high, note=ends)
+        return Entry(number(estimate.value, digits), estimate.value)
+    ends = f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
+    return Entry(number(estimate.value, digits), estimate.value, estimate.low, estimate.high, note=ends)
 
 
 def _patients(path: Path | None) -> dict[str, str] | None:
