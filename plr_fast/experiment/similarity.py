@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from ..evaluation.lesion_patches import (
 from ..evaluation.lesion_slices import LesionSlice, read_lesion_slices
 from ..evaluation.patch_likeness import ENERGY_MEASURES, MEASURES, Estimate, Measure, RealReference
 from ..evaluation.report_tables import number
+from ..training.config.pretrain import as_range
 from .table import Column, Entry, Row, Table
 from .table_entries import DASH
 
@@ -69,6 +71,8 @@ class LikenessConfig:
     patients: Path | None = None
     """CSV file with columns 'file' and 'patient_id' for the images; patients are then never compared with themselves.
     Default: the file is the patient."""
+    also: tuple[str, ...] = ()
+    """Named configs or recipe files whose pseudo lesions get a row of their own."""
     count: int = 500
     """Most patches of a kind; the paper has 1,000 and 1,160 real ones."""
     window: int = WINDOW
@@ -117,18 +121,19 @@ def similarity(config: LikenessConfig, *, step: Callable[[str, int, int], None] 
         ConfigError: a setting out of range.
         DataError, ImageReadError, StoreError: real lesions or the store cannot be used; names the file.
     """
-    step("reading real lesions", 0, len(_KINDS) + 2)
+    kinds = _kinds(config)
+    step("reading real lesions", 0, len(kinds) + 2)
     slices = read_lesion_slices(config.lesions, config.masks, groups=_patients(config.patients))
     real = lesion_patches(slices, config.count, window=config.window, share=config.share, seed=config.seed)
-    step("real against real", 1, len(_KINDS) + 2)
+    step("real against real", 1, len(kinds) + 2)
     reference = RealReference(real, resamples=config.bootstrap, seed=config.seed)
     sets, estimates = {REAL: real}, {REAL: reference.against_itself()}
     ground = _Ground.of(config, slices, round(float(real.patches.mean())))
-    for done, (name, kind) in enumerate(_KINDS.items(), start=2):
-        step(name, done, len(_KINDS) + 2)
+    for done, (name, kind) in enumerate(kinds.items(), start=2):
+        step(name, done, len(kinds) + 2)
         sets[name] = kind(ground)
         estimates[name] = reference.against(sets[name])
-    step("", len(_KINDS) + 2, len(_KINDS) + 2)
+    step("", len(kinds) + 2, len(kinds) + 2)
     return Similarity(_table(config, sets, estimates, reference.groups, ground), sets, estimates)
 
 
@@ -169,16 +174,41 @@ class _Ground:
             self.lung, self.count, window=self.window, share=self.share, seed=self.seed, alter=alter
         )  # fmt: skip
 
-    def perlin(self) -> PatchSet:
-        """The paper's patches, which replace the lung."""
+    @property
+    def side(self) -> float:
+        """Usual longer side of the slices in pixels."""
+        return float(np.median([max(one.image.shape) for one in self.lung]))
+
+    def recipe(self, name: str) -> PatchSet:
+        """What the pretraining of a recipe pastes, or does to slices."""
         from ..recipes import load_config
 
-        settings = {name: setting.value for name, setting in load_config("sars-cov-2").settings("pretrain").items()}
-        return bank_patches(bank_of(settings, self.seed), self.count)
+        settings = {key: setting.value for key, setting in load_config(name).settings("pretrain").items()}
+        if settings["corruption"] != "perlin":
+            return self.windows(blurred if settings["corruption"] == "gaussian" else self.shuffled)
+        if settings["lesions"] == "clouds":
+            raise ConfigError(
+                f"{name}: lesions: clouds covers whole slices and has no patches to compare; leave it out"
+            )
+        reference = settings.get("reference_size")
+        if reference:
+            scale = self.side / reference
+            low, high = settings["patch"]
+            settings["patch"] = (max(1, round(low * scale)), max(2, round(high * scale)))
+            settings["cells"] = float(settings["cells"]) / scale
+        bank = bank_of(settings, self.seed)
+        if settings["blend"] == "replace" and settings["shape"] == "rectangle":
+            return bank_patches(bank, self.count)
+        keys = ("count", "blend", "shape", "inside", *(("alpha",) if settings["blend"] in ("alpha", "add") else ()))
+        paste = {key: as_range(settings[key]) for key in keys}
+        return pasted_patches(self.lung, bank, self.count, paste=paste, share=self.share, seed=self.seed)
+
+    def shuffled(self, images: np.ndarray) -> np.ndarray:
+        return shuffled(images, seed=self.seed)
 
     def clouds(self) -> PatchSet:
         """The soft clouds of docs/recipe.md, as large for these slices as for those that they were chosen for."""
-        scale = float(np.median([max(one.image.shape) for one in self.lung])) / CLOUDS_SIDE
+        scale = self.side / CLOUDS_SIDE
         patch = (max(3, round(10 * scale)), max(5, round(50 * scale)))
         bank = LesionBank.generate(count=1000, images=100, cells=8, patch=patch, threshold=150, seed=self.seed)
         paste = {"count": 12, "shape": "cloud", "blend": "add", "alpha": (0.3, 0.7)}
@@ -186,13 +216,28 @@ class _Ground:
 
 
 _KINDS: dict[str, Callable[[_Ground], PatchSet]] = {
-    "PLR-L": lambda ground: ground.windows(lambda images: shuffled(images, seed=ground.seed)),
+    "PLR-L": lambda ground: ground.windows(ground.shuffled),
     "PLR-G": lambda ground: ground.windows(blurred),
-    "PLR-P": _Ground.perlin,
+    "PLR-P": lambda ground: ground.recipe("sars-cov-2"),
     "Soft clouds": _Ground.clouds,
     "Unaltered lung": _Ground.windows,
     "Constant grey": lambda ground: constant_patch(ground.level),
 }
+
+
+def _kinds(config: LikenessConfig) -> dict[str, Callable[[_Ground], PatchSet]]:
+    """Rows of the table but the first of the controls; PLR+ if the package has it."""
+    from ..recipes import load_config
+    from ..recipes.document import named_configs
+
+    names = [*(["plr+"] if "plr+" in named_configs() else []), *config.also]
+    for name in names:
+        load_config(name).require("pretrain")  # what is wrong with it is said before any work
+    added = {f"Recipe {name}": partial(_Ground.recipe, name=name) for name in dict.fromkeys(names)}
+    first = {name: kind for name, kind in _KINDS.items() if name not in _CONTROLS}
+    return {**first, **added, **{name: kind for name, kind in _KINDS.items() if name in _CONTROLS}}
+
+
 _MADE_BY = {"PLR-L": "local shuffling", "PLR-G": "Gaussian blur", "PLR-P": "Perlin noise"}
 _CONTROLS = (REAL, "Unaltered lung", "Constant grey")
 
@@ -205,7 +250,7 @@ def _table(
     ground: _Ground,
 ) -> Table:
     rows = []
-    for name in (*_KINDS, REAL):
+    for name in (*(name for name in sets if name != REAL), REAL):
         if name in PAPER:
             rows.append(_paper_row(name))
         measured = [_entry(estimates[name][measure], measure) for measure in MEASURES]

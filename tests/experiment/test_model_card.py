@@ -17,7 +17,7 @@ from plr_fast.experiment.results import CellKey, Results, read_results
 from plr_fast.experiment.statistics import Sampling, experiment_statistics
 from tests.experiment.factory import make_results
 
-FEW = Sampling(resamples=100)
+FEW = Sampling(resamples=20)
 
 
 def card(results: Results, **options: object) -> str:

@@ -97,6 +97,28 @@ def test_patients_come_from_a_list(lesions: Path, tmp_path: Path) -> None:
         similarity(LikenessConfig(lesions, tmp_path, patients=table, **SMALL))
 
 
+def test_recipes_get_rows(lesions: Path, tmp_path: Path) -> None:
+    def recipe(name: str, text: str) -> str:
+        (tmp_path / name).write_text(f"base: default\npretrain: {text}\n")
+        return str(tmp_path / name)
+
+    soft = recipe("soft.yaml", "{shape: cloud, blend: add, alpha: [0.3, 0.7], patch: [8, 30], bank_count: 200}")
+    found = similarity(LikenessConfig(lesions, tmp_path, also=("jinan", soft), **SMALL))
+    assert len(found.sets["Recipe jinan"]) == SMALL["count"]
+    assert set(found.sets["Recipe jinan"].origins) == {""}  # patches of the bank replace the lung
+    clouds = found.sets[f"Recipe {soft}"]
+    assert set(clouds.origins) <= {f"{i}.png" for i in range(5)}  # soft ones are seen in it
+    blur = recipe("blur.yaml", "{corruption: gaussian}")
+    found = similarity(LikenessConfig(lesions, tmp_path, also=(blur,), **SMALL))
+    assert found.estimates[f"Recipe {blur}"] == found.estimates["PLR-G"]
+    with pytest.raises(ConfigError, match="covers whole slices"):
+        similarity(
+            LikenessConfig(lesions, tmp_path, also=(recipe("x.yaml", "{lesions: clouds, blend: add}"),), **SMALL)
+        )
+    with pytest.raises(ConfigError, match="nowhere"):
+        similarity(LikenessConfig(tmp_path / "no lesions needed", tmp_path, also=("nowhere",)))
+
+
 def test_settings_out_of_range() -> None:
     with pytest.raises(ConfigError, match="share from 0 to below 1"):
         LikenessConfig(Path("a"), Path("b"), share=1.0)
