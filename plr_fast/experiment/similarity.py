@@ -187,19 +187,20 @@ class _Ground:
         if settings["corruption"] != "perlin":
             return self.windows(blurred if settings["corruption"] == "gaussian" else self.shuffled)
         if settings["lesions"] == "clouds":
-            raise ConfigError(
-                f"{name}: lesions: clouds covers whole slices and has no patches to compare; leave it out"
-            )
+            raise ConfigError(f"{name}: lesions of the kind clouds cover whole slices, no patches: leave it out")
         reference = settings.get("reference_size")
         if reference:
             scale = self.side / reference
             low, high = settings["patch"]
             settings["patch"] = (max(1, round(low * scale)), max(2, round(high * scale)))
-            settings["cells"] = float(settings["cells"]) / scale
+            cells = as_range(settings["cells"])
+            settings["cells"] = tuple(n / scale for n in cells) if isinstance(cells, tuple) else cells / scale
+            settings["feather"] = round(settings["feather"] * scale)
         bank = bank_of(settings, self.seed)
         if settings["blend"] == "replace" and settings["shape"] == "rectangle":
             return bank_patches(bank, self.count)
-        keys = ("count", "blend", "shape", "inside", *(("alpha",) if settings["blend"] in ("alpha", "add") else ()))
+        soft = ("alpha", "feather") if settings["blend"] in ("alpha", "add") else ()
+        keys = ("count", "blend", "shape", "inside", *soft)
         paste = {key: as_range(settings[key]) for key in keys}
         return pasted_patches(self.lung, bank, self.count, paste=paste, share=self.share, seed=self.seed)
 

@@ -111,10 +111,9 @@ def test_recipes_get_rows(lesions: Path, tmp_path: Path) -> None:
     blur = recipe("blur.yaml", "{corruption: gaussian}")
     found = similarity(LikenessConfig(lesions, tmp_path, also=(blur,), **SMALL))
     assert found.estimates[f"Recipe {blur}"] == found.estimates["PLR-G"]
-    with pytest.raises(ConfigError, match="covers whole slices"):
-        similarity(
-            LikenessConfig(lesions, tmp_path, also=(recipe("x.yaml", "{lesions: clouds, blend: add}"),), **SMALL)
-        )
+    whole = recipe("whole.yaml", "{lesions: clouds, blend: add}")
+    with pytest.raises(ConfigError, match="cover whole slices"):
+        similarity(LikenessConfig(lesions, tmp_path, also=(whole,), **SMALL))
     with pytest.raises(ConfigError, match="nowhere"):
         similarity(LikenessConfig(tmp_path / "no lesions needed", tmp_path, also=("nowhere",)))
 
