@@ -234,7 +234,10 @@ def _kinds(config: LikenessConfig) -> dict[str, Callable[[_Ground], PatchSet]]:
     names = [*(["plr+"] if "plr+" in named_configs() else []), *config.also]
     for name in names:
         load_config(name).require("pretrain")  # what is wrong with it is said before any work
-    added = {f"Recipe {name}": partial(_Ground.recipe, name=name) for name in dict.fromkeys(names)}
+    names = list(dict.fromkeys(names))
+    stems = [Path(name).stem for name in names]
+    titles = [stem if stems.count(stem) == 1 else name for stem, name in zip(stems, names, strict=True)]
+    added = {f"Recipe {title}": partial(_Ground.recipe, name=name) for title, name in zip(titles, names, strict=True)}
     first = {name: kind for name, kind in _KINDS.items() if name not in _CONTROLS}
     return {**first, **added, **{name: kind for name, kind in _KINDS.items() if name in _CONTROLS}}
 

@@ -164,3 +164,8 @@ def test_card_facts_refuse() -> None:
     assert card_facts(None) == {}
     assert card_facts({"dates": 2020, "sites": "", "authors": "one\n  two"}) == {"dates": "2020", "authors": "one two"}
     assert all(CARD_FACTS.values())
+
+
+def test_the_page_about_cards_lists_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reporting.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE) == list(CARD_FACTS.items())

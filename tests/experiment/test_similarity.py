@@ -106,11 +106,11 @@ def test_recipes_get_rows(lesions: Path, tmp_path: Path) -> None:
     found = similarity(LikenessConfig(lesions, tmp_path, also=("jinan", soft), **SMALL))
     assert len(found.sets["Recipe jinan"]) == SMALL["count"]
     assert set(found.sets["Recipe jinan"].origins) == {""}  # patches of the bank replace the lung
-    clouds = found.sets[f"Recipe {soft}"]
+    clouds = found.sets["Recipe soft"]
     assert set(clouds.origins) <= {f"{i}.png" for i in range(5)}  # soft ones are seen in it
     blur = recipe("blur.yaml", "{corruption: gaussian}")
     found = similarity(LikenessConfig(lesions, tmp_path, also=(blur,), **SMALL))
-    assert found.estimates[f"Recipe {blur}"] == found.estimates["PLR-G"]
+    assert found.estimates["Recipe blur"] == found.estimates["PLR-G"]
     whole = recipe("whole.yaml", "{lesions: clouds, blend: add}")
     with pytest.raises(ConfigError, match="cover whole slices"):
         similarity(LikenessConfig(lesions, tmp_path, also=(whole,), **SMALL))
