@@ -14,6 +14,7 @@ from plr_fast.cli.likeness import main
 from plr_fast.data import thorax_phantom
 from plr_fast.errors import ConfigError, DataError
 from plr_fast.evaluation.likeness import patch_distances
+from plr_fast.evaluation.patch_likeness import RealReference
 from plr_fast.experiment.similarity import PAPER, REAL, LikenessConfig, similarity
 
 SMALL = {"count": 24, "window": 24, "bootstrap": 40}
@@ -65,6 +66,8 @@ def test_numbers_are_those_of_the_patches(lesions: Path, tmp_path: Path) -> None
     cosine, js = patch_distances(found.sets["PLR-P"].patches, found.sets[REAL].patches)
     assert found.estimates["PLR-P"]["cosine"].value == pytest.approx(cosine)
     assert found.estimates["PLR-P"]["jensen_shannon"].value == pytest.approx(js)
+    halved = RealReference(found.sets[REAL], resamples=SMALL["bootstrap"]).against_itself()
+    assert found.estimates[REAL] == halved
     again = similarity(LikenessConfig(lesions, tmp_path, **SMALL))
     assert again.table == found.table
 
