@@ -26,7 +26,6 @@ _LEAST_PIXELS = 64  # smaller regions and rims say nothing about a slice
 _NEIGHBOURHOOD = 5  # side of the square that contrast is taken in
 _WINDOW, _STRIDE, _WINDOW_SHARE = 16, 8, 0.75  # of the spectrum
 _LEAST_WINDOWS = 5
-_CHUNK = 16  # patches compared with all references at a time
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,17 @@ def patch_distances(patches: NDArray[np.generic], references: NDArray[np.generic
     Raises:
         ValueError: empty, different sizes, negative or not finite values, or a patch of zeros.
     """
+    cosine, js = pairwise_patch_distances(patches, references)
+    return float(cosine.mean()), float(js.mean())
+
+
+def pairwise_patch_distances(
+    patches: NDArray[np.generic], references: NDArray[np.generic]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the cosine and Jensen-Shannon distances of each patch to each reference, float64 (N, M) both.
+
+    Args and errors as of :func:`patch_distances`.
+    """
     first, second = _shares(patches, "patches"), _shares(references, "references")
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"patches have {first.shape[1]} pixels and references {second.shape[1]}: resize one of them")
@@ -74,11 +84,9 @@ def patch_distances(patches: NDArray[np.generic], references: NDArray[np.generic
     cosine = 1 - first @ second.T / lengths
     entropies = _entropy(first)[:, None] + _entropy(second)
     divergence = np.empty_like(cosine)
-    for start in range(0, len(first), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        mixed = _entropy((first[rows, None] + second) / 2)
-        divergence[rows] = mixed - entropies[rows] / 2
-    return float(np.maximum(cosine, 0).mean()), float(np.sqrt(np.maximum(divergence, 0)).mean())
+    for row, shares in enumerate(first):  # one at a time: what is made for it stays in the cache
+        divergence[row] = _entropy((shares + second) / 2) - entropies[row] / 2
+    return np.maximum(cosine, 0), np.sqrt(np.maximum(divergence, 0))
 
 
 def texture(images: NDArray[np.uint8], regions: Mask, within: Mask | None = None) -> Texture:
@@ -163,9 +171,9 @@ def _shares(patches: NDArray[np.generic], name: str) -> FloatArray:
 
 
 def _entropy(shares: FloatArray) -> FloatArray:
-    from scipy.special import entr
-
-    entropy: FloatArray = entr(shares).sum(axis=-1)
+    logarithms = np.maximum(shares, np.finfo(np.float64).tiny)  # 0 log 0 is 0
+    np.log(logarithms, out=logarithms)
+    entropy: FloatArray = -np.einsum("...i,...i->...", shares, logarithms)
     return entropy
 
 
