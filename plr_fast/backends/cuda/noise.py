@@ -61,7 +61,7 @@ class NoiseSetupParams(ctypes.Structure):
 
 
 class NoiseRowsParams(ctypes.Structure):
-    """``NoiseRowsParams`` of ``csrc/cuda/noise_rows.h``."""
+    """``NoiseRowsParams`` of ``csrc/cuda/noise_work.h``."""
 
     _fields_ = (
         ("tables", NoiseTablesParams),
