@@ -28,6 +28,7 @@ struct NoiseManyRows {
 
     template <int phase>
     PLR_BODY void run(const At& at, Thread&, Shared& shared, const Params& p) {
+        if (left_out(at, p)) return;
         if (phase == 0) {
             begin_block(at, threads, shared, p);
         } else if (phase == 1) {

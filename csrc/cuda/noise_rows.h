@@ -45,6 +45,7 @@ struct NoiseRows {
 
     template <int phase>
     PLR_BODY void run(const At& at, Thread&, Shared& shared, const Params& p) {
+        if (left_out(at, p)) return;
         if (phase == 0) {
             begin_block(at, threads, shared, p);
             const u32 values = (u32)OCTAVES * LATTICE_PERIOD * (SPATIAL ? 4 : 2) / 4;

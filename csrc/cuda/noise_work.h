@@ -21,6 +21,7 @@ struct NoiseRowsParams {
     i32 strip;          // rows of a strip
     u32 row_blocks;     // blocks along a row of pixels
     u32 strip_blocks;   // blocks along the rows of a plane
+    const u8* chosen;   // [samples] 1 where noise is to be made, or null: everywhere
 };
 
 // What a thread works at.
@@ -33,6 +34,11 @@ struct NoiseWork {
 // In 32 bits, as all that is done for each row: a division in 64 bits takes a GPU a hundred instructions.
 PLR_BODY i64 noise_sample(const At& at, const NoiseRowsParams& p) {
     return at.x / p.row_blocks / p.strip_blocks / (u32)p.depth;
+}
+
+// Whether there is nothing to do for the whole block.
+PLR_BODY bool left_out(const At& at, const NoiseRowsParams& p) {
+    return p.chosen != nullptr && read_only(p.chosen + noise_sample(at, p)) == 0;
 }
 
 PLR_BODY NoiseWork noise_work(const At& at, u32 threads, const NoiseRowsParams& p) {

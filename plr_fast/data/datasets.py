@@ -23,7 +23,7 @@ from .buffers import BufferPool
 from .mask_bits import StoreMasks
 from .sampling import EPOCH_STRIDE, decode, encode
 from .store import SliceStore
-from .transform import CORRUPTIONS, Corruption, Lesions, patches_for
+from .transform import CORRUPTIONS, Corruption, Lesions, cloud_settings, patches_for
 
 Sample = dict[str, torch.Tensor]
 
@@ -209,14 +209,8 @@ class PseudoLesionDataset(_SliceDataset):
         self.lesion_masks = lesion_masks
         self.epoch = 0
         self.bank = bank
-        self.clouds: Mapping[str, Any] | None = None
-        if corruption == "perlin" and lesions == "clouds":
-            if bank is not None:
-                raise ValueError('lesions="clouds" has no use for patches: leave bank out')
-            self.clouds = dict(clouds or {})
-        elif clouds is not None:
-            raise ValueError('clouds are settings of corruption="perlin" with lesions="clouds"')
-        elif corruption == "perlin":
+        self.clouds = cloud_settings(corruption, lesions, bank, clouds)
+        if corruption == "perlin" and self.clouds is None:
             self.bank = patches_for(lesions, bank, seed)
         self.lesions = lesions
         self.paste: dict[str, Any] = {

@@ -20,8 +20,8 @@ CPU = torch.device("cpu")
 class Recorder(HostLauncher):
     """Remembers what it launched: kernels, with the device and stream that they were queued on."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, backwards: bool = False) -> None:
+        super().__init__(backwards=backwards)
         self.launched: list[tuple[str, int, int]] = []
 
     def launch(self, launch: Launch, device: int, stream: int) -> None:
@@ -47,9 +47,9 @@ class PretendedHome(homes.TorchHome):
 
 
 @contextmanager
-def pretended() -> Iterator[PretendedHome]:
-    """Take tensors of the CPU for a device's."""
-    home = PretendedHome(Recorder())
+def pretended(*, backwards: bool = False) -> Iterator[PretendedHome]:
+    """Take tensors of the CPU for a device's; ``backwards`` lets the last block and the last thread begin."""
+    home = PretendedHome(Recorder(backwards=backwards))
     before = homes.OF_TORCH[CPU]
     homes.OF_TORCH[CPU] = home
     # A MaskIndex or bank of NumPy arrays says "cpu" too; this device has a name of its own.

@@ -21,7 +21,6 @@ from plr_fast import (
     gaussian_blur,
     index_masks,
     local_shuffle,
-    paste_clouds,
     paste_lesions,
     perlin_noise,
 )
@@ -43,6 +42,7 @@ FRESH: dict[str, Any] = {
     "seed": 3,
 }
 IDS = [5, -2, 2**40]
+HERE = None  # the CPU: a name of it would mean the pretended device
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +203,34 @@ def test_banks_are_made_on_the_device(device: PretendedHome, settings: dict[str,
     )
 
 
+@pytest.mark.parametrize("settings", [{}, {"octaves": 4, "cells": 3.5, "images": 7}, {"patch": (20, 40)}], ids=str)
+def test_tables_of_fresh_lesions_are_made_on_the_device(device: PretendedHome, settings: dict[str, Any]) -> None:
+    expected = FreshLesions(**{**FRESH, **settings}, device=HERE)
+    device.launcher.launched.clear()
+    made = FreshLesions(**{**FRESH, **settings}, device="cuda:0")
+    assert {"fresh_table", "fresh_patches"} <= {kernel for kernel, _, _ in device.launcher.launched}
+    assert (made.device, expected.device) == ("cuda:0", "cpu")
+    for name, part in vars(expected._table).items():
+        np.testing.assert_array_equal(getattr(made._table, name), part, err_msg=name)
+    assert made._centre == expected._centre
+    images, masks = scene()
+    same(
+        paste_lesions(torch.from_numpy(images), torch.from_numpy(masks), made, count=9),
+        paste_lesions(images, masks, expected, count=9),
+    )
+    for one, other in zip(made.draw(5), expected.draw(5), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fresh_lesions_that_are_too_rare_are_explained_alike(device: PretendedHome) -> None:
+    texts = []
+    for where in (HERE, "cuda:0"):
+        with pytest.raises(DataError, match="patches are too rare") as caught:
+            FreshLesions(**{**FRESH, "threshold": 252}, device=where)
+        texts.append(str(caught.value))
+    assert texts[0] == texts[1]
+
+
 def _on_host(arguments: dict[str, Any]) -> LesionBank:
     before = homes.OF_TORCH[torch.device("cpu")]
     homes.OF_TORCH[torch.device("cpu")] = homes.HOST
@@ -319,8 +347,6 @@ def test_what_lies_in_different_places_is_refused(device: PretendedHome, bank: L
             paste_lesions(images, masks, lesions)
     with pytest.raises(ValueError, match="bank is on cuda:0, but images on cpu"):
         paste_lesions(host, lungs, moved)
-    with pytest.raises(ValueError, match="paste_clouds runs on the CPU alone"):
-        paste_clouds(images, masks)
 
 
 def test_memory_that_overlaps_is_refused(device: PretendedHome, bank: LesionBank) -> None:
