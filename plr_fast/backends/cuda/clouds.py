@@ -10,7 +10,7 @@ from .arrays import Array, packed
 from .launch import Context, Launch
 from .masks import Masks
 from .memory import Pieces
-from .noise import NoiseTablesParams, find_extremes, noise_rows, noise_tables, tables_from
+from .noise import NoiseTablesParams, find_extremes, noise_rows, noise_tables
 from .params import I32, I64, STRUCTURES, U32, U64, Pointer, SampleIds, SampleIdsParams
 from .paste import BLENDS
 from .tiles import GROUP, TilesParams, in_groups, tiles_for
@@ -144,7 +144,7 @@ class _Plan:
         self.noise_images = self.outlines + self.textures  # of an image
         self.others = self.outlines * (CLOUD_DRAWS - 1) if spec.min_area > 0 else 0
         self.pitch = -(-width // GROUP) * GROUP
-        self.bytes_each = self.noise_images * height * self.pitch + 1024 * (1 + self.noise_images + self.others)
+        self.bytes_each = self.noise_images * height * self.pitch + 1024 * (2 + max(self.noise_images, self.others))
         self.params = CloudParams(
             spec.noise.seed, COMBINES.index(spec.combine), *spec.threshold, spec.softness, *spec.texture,
             BLENDS.index(spec.blend), *spec.weight, spec.min_area,
@@ -162,16 +162,18 @@ def _paint(
     record: Record,
 ) -> None:
     batch, height, width = images.shape
-    spec, octaves = plan.spec.noise, plan.spec.noise.octaves
+    spec = plan.spec.noise
     made, others = batch * plan.noise_images, batch * plan.others
-    tables = noise_tables(context, None, spec, made + others, (height, width))
+    # Noise that is stored needs its tables no longer: those of other draws take their place.
+    most = max(made, others)
+    tables = noise_tables(context, None, spec, most, (height, width))
     pieces = Pieces()
-    parts = pieces.add_all((made, others, 4 * CLOUD_DRAWS * batch, 4 * 256 * batch))
+    parts = pieces.add_all((most, 4 * CLOUD_DRAWS * batch, 4 * 256 * batch))
     scratch, _owner = context.memory.empty(pieces.size)
-    wanted, wanted_others, counts, levels = (scratch + part for part in parts)
+    wanted, counts, levels = (scratch + part for part in parts)
     params = CloudBatchParams(
         plan.params, samples.params(), tables.params, masks.bits.pointer, masks.before.pointer, wanted, counts, levels,
-        height, width, octaves, plan.outlines, plan.textures, _FIRST,
+        height, width, spec.octaves, plan.outlines, plan.textures, _FIRST,
     )  # fmt: skip
     outline = CloudOutlineParams(params, tiles_for(height, width, _OUTLINE_ROWS), noise, plan.pitch)
     outline_grid = (batch * outline.tiles.across * outline.tiles.down, 1, 1)
@@ -183,10 +185,9 @@ def _paint(
     context.run(Launch("cloud_count", outline_grid, outline))
     if plan.others:
         later = CloudBatchParams.from_buffer_copy(params)
-        later.tables, later.wanted = tables_from(tables.params, made, octaves), wanted_others
         later.stage = _OTHERS
         context.run(Launch("cloud_noise", (others, 1, 1), later))
-        find_extremes(context, later.tables, spec, (others, height, width), wanted_others)
+        find_extremes(context, tables.params, spec, (others, height, width), wanted)
         rows = max(1, min(height, _PIXELS_OF_BLOCK // width))
         draws = CloudDrawsParams(later, rows, -(-height // rows))
         context.run(Launch("cloud_other_draws", (batch * (CLOUD_DRAWS - 1) * draws.row_blocks, 1, 1), draws))

@@ -160,15 +160,6 @@ def noise_tables(
     return NoiseTables(tables, owner)
 
 
-def tables_from(tables: NoiseTablesParams, sample: int, octaves: int) -> NoiseTablesParams:
-    """Return the tables of the samples from that one on."""
-    later = NoiseTablesParams.from_buffer_copy(tables)
-    later.permutation += LATTICE_PERIOD * sample
-    later.offsets += 4 * octaves * sample
-    later.extremes += 8 * sample
-    return later
-
-
 def noise_extremes(
     context: Context, samples: SampleIds, spec: NoiseSpec, batch: int, sizes: tuple[int, ...]
 ) -> NoiseTables:
