@@ -13,6 +13,7 @@ import torch
 
 from plr_fast.backends.cuda.launch import HostLauncher, Launch
 from plr_fast.ops import homes
+from plr_fast.ops.home_devices import TorchHome
 
 CPU = torch.device("cpu")
 
@@ -29,7 +30,7 @@ class Recorder(HostLauncher):
         super().launch(launch, device, stream)
 
 
-class PretendedHome(homes.TorchHome):
+class PretendedHome(TorchHome):
     """Counts the results that it makes, and has a stream to pass on."""
 
     def __init__(self, launcher: Recorder) -> None:
