@@ -276,11 +276,13 @@ def _device_info(batch: Batch, record: CloudRecord, lesion_mask: bool | Array) -
     marks: Any = lesion_mask
     if isinstance(lesion_mask, (bool, np.bool_)):
         marks = None if record.lesions is None else record.lesions.reshape(batch.original.shape)
+    with batch.home.chosen():
+        opacity = batch.home.cast(record.weights, "float32") / 256
     return CloudInfo(
         empty=record.empty,
         area=record.areas,
         share=record.shares,
-        opacity=batch.home.cast(record.weights, "float32") / 256,
+        opacity=opacity,
         threshold=record.thresholds,
         combine=record.combines,
         draws=record.draws,

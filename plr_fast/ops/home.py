@@ -6,6 +6,7 @@ torch and CuPy; so there is one text of it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,8 +65,14 @@ class Home(Protocol):
     def samples(self, ids: Any, batch: int) -> Any:
         """Return the ids of samples as the backend takes them, from int64 on the host or an array of this home."""
 
+    def chosen(self) -> AbstractContextManager[Any]:
+        """Return what lets the library's own operators run on the device of its arrays, whichever is current."""
+
     def wait(self) -> None:
         """Wait until everything on the caller's stream is done."""
+
+    def wait_for_device(self) -> None:
+        """Wait until everything on all streams of the device is done."""
 
     def recording(self) -> bool:
         """Tell whether the caller's stream is recorded for a CUDA graph: nothing may wait, nothing is done yet."""
@@ -127,7 +134,13 @@ class HostHome:
     def samples(self, ids: Int64Array, batch: int) -> Int64Array:  # noqa: ARG002
         return ids
 
+    def chosen(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def wait(self) -> None:
+        pass
+
+    def wait_for_device(self) -> None:
         pass
 
     def recording(self) -> bool:

@@ -7,7 +7,7 @@ the device, but for ``download`` and ``wait``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,18 @@ class _DeviceHome(ABC):
     @abstractmethod
     def upload(self, array: np.ndarray) -> Any: ...
 
+    @abstractmethod
+    def recording(self) -> bool: ...
+
+    def chosen(self) -> AbstractContextManager[Any]:
+        return nullcontext()  # torch's operators choose the device of their tensors themselves
+
     def samples(self, ids: Any, batch: int) -> Any:
-        """Describe ids: an array of the device by its address, evenly spaced ones of the host by first and step."""
+        """Describe ids: an array of the device by its address, evenly spaced ones of the host by first and step.
+
+        Raises:
+            ValueError: they would have to be copied from the host while a CUDA graph is recorded.
+        """
         from ..backends.cuda.params import SampleIds
 
         if isinstance(ids, np.ndarray):
@@ -41,6 +51,11 @@ class _DeviceHome(ABC):
             step = int(ids[1]) - first if batch > 1 else 1
             if -(2**62) < step < 2**62 and bool((ids[1:] - ids[:-1] == step).all()):
                 return SampleIds(0, first, step)
+            if self.recording():  # a replay would copy whatever is in the host's memory by then
+                raise ValueError(
+                    "samples must be evenly spaced or an integer tensor on the device while a CUDA graph is recorded: "
+                    f"a replay cannot copy them from the host; pass torch.tensor(ids, device='{self.device}')"
+                )
             ids = self.upload(ids)
         described = self.describe(ids)
         return SampleIds(described.pointer, owner=ids)
@@ -99,7 +114,8 @@ class TorchHome(_DeviceHome):
         return str(array.dtype).removeprefix("torch.")
 
     def contiguous(self, array: torch.Tensor) -> torch.Tensor:
-        return array.contiguous()
+        with device_memory(self.device):
+            return array.contiguous()
 
     def is_contiguous(self, array: torch.Tensor) -> bool:
         return array.is_contiguous()
@@ -113,10 +129,12 @@ class TorchHome(_DeviceHome):
             return torch.zeros(shape, dtype=getattr(torch, dtype), device=self.torch_device)
 
     def numbers(self, count: int, step: int) -> torch.Tensor:
-        return torch.arange(count, dtype=torch.int64, device=self.torch_device) * step
+        with device_memory(self.device):
+            return torch.arange(count, dtype=torch.int64, device=self.torch_device) * step
 
     def cast(self, array: torch.Tensor, dtype: str) -> torch.Tensor:
-        return array.to(getattr(torch, dtype))
+        with device_memory(self.device):
+            return array.to(getattr(torch, dtype))
 
     def upload(self, array: np.ndarray) -> torch.Tensor:
         array = np.ascontiguousarray(array)
@@ -132,6 +150,10 @@ class TorchHome(_DeviceHome):
     def wait(self) -> None:
         if self.torch_device.type == "cuda" and not self.recording():
             torch.cuda.current_stream(self.torch_device).synchronize()
+
+    def wait_for_device(self) -> None:
+        if self.torch_device.type == "cuda":
+            torch.cuda.synchronize(self.torch_device)
 
     def recording(self) -> bool:
         return self.torch_device.type == "cuda" and torch.cuda.is_current_stream_capturing()
@@ -152,11 +174,11 @@ class CupyHome(_DeviceHome):
         from ..backends.cuda.backend import CudaBackend
         from ..backends.cuda.launch import Context
 
-        with self._chosen():
+        with self.chosen():
             stream = int(self._cupy.cuda.get_current_stream(self.index).ptr)
         return CudaBackend(Context(active_launcher(), self._memory, self.index, stream), self.describe)
 
-    def _chosen(self) -> AbstractContextManager[Any]:
+    def chosen(self) -> AbstractContextManager[Any]:
         device: AbstractContextManager[Any] = self._cupy.cuda.Device(self.index)
         return device
 
@@ -167,30 +189,30 @@ class CupyHome(_DeviceHome):
         return str(array.dtype.name)
 
     def contiguous(self, array: Any) -> Any:
-        with self._chosen():
+        with self.chosen(), device_memory(self.device):
             return self._cupy.ascontiguousarray(array)
 
     def is_contiguous(self, array: Any) -> bool:
         return bool(array.flags.c_contiguous)
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Any:
-        with self._chosen(), device_memory(self.device):
+        with self.chosen(), device_memory(self.device):
             return self._cupy.empty(shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: str) -> Any:
-        with self._chosen(), device_memory(self.device):
+        with self.chosen(), device_memory(self.device):
             return self._cupy.zeros(shape, dtype)
 
     def numbers(self, count: int, step: int) -> Any:
-        with self._chosen():
+        with self.chosen(), device_memory(self.device):
             return self._cupy.arange(count, dtype="int64") * step
 
     def cast(self, array: Any, dtype: str) -> Any:
-        with self._chosen():
+        with self.chosen(), device_memory(self.device):
             return array.astype(dtype)
 
     def upload(self, array: np.ndarray) -> Any:
-        with self._chosen(), device_memory(self.device):
+        with self.chosen(), device_memory(self.device):
             return self._cupy.asarray(np.ascontiguousarray(array))
 
     def download(self, array: Any) -> np.ndarray:
@@ -200,6 +222,9 @@ class CupyHome(_DeviceHome):
     def wait(self) -> None:
         if not self.recording():
             self._cupy.cuda.get_current_stream(self.index).synchronize()
+
+    def wait_for_device(self) -> None:
+        self._cupy.cuda.Device(self.index).synchronize()
 
     def recording(self) -> bool:
         return bool(self._cupy.cuda.get_current_stream(self.index).is_capturing())

@@ -178,7 +178,8 @@ def _device_noise(home: Home, plan: _Plan, spec: NoiseSpec, samples: object, out
     rows = view if direct else home.empty(plan.sizes, _name(plan.dtype))
     home.backend().noise(rows, ids, spec, 0)
     if not direct:
-        view[...] = rows
+        with home.chosen():
+            view[...] = rows
     return result
 
 

@@ -236,7 +236,9 @@ def paste(
         return cast(Images, result)  # whether masks were empty is not known here yet
     lung_pixels = index.packed.before[:, -1]
     if return_info:
-        return cast(Images, result), _info(record, lung_pixels == 0, spec, batch, lesion_mask)
+        with home.chosen():
+            empty = lung_pixels == 0
+        return cast(Images, result), _info(record, empty, spec, batch, lesion_mask)
     if 0 in lung_pixels.tolist():  # NumPy would take microseconds
         warn_of_empty(np.flatnonzero(lung_pixels == 0), len(lung_pixels))
     return cast(Images, result)
@@ -313,10 +315,11 @@ def _info(
     assert record.patches is not None
     assert record.weights is not None
     home = batch.home
-    if spec.blend in ("alpha", "add"):
-        opacity = home.cast(record.weights, "float32") / 256
-    else:
-        opacity = home.cast(home.numbers(spec.count[1], 1) < record.counts[:, None], "float32")
+    with home.chosen():
+        if spec.blend in ("alpha", "add"):
+            opacity = home.cast(record.weights, "float32") / 256
+        else:
+            opacity = home.cast(home.numbers(spec.count[1], 1) < record.counts[:, None], "float32")
     marks: Any = None
     if not isinstance(lesion_mask, (bool, np.bool_)):
         marks = lesion_mask

@@ -6,7 +6,9 @@ the results must be the same bits.
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -285,6 +287,44 @@ def test_ids_on_the_device_stay_there(device: PretendedHome, monkeypatch: pytest
         local_shuffle(given, samples=torch.tensor([1]))
     with pytest.raises(TypeError, match="must be integers"):
         local_shuffle(given, samples=torch.tensor([1.0, 2.0, 3.0]))
+
+
+def test_ids_from_the_host_are_refused_in_a_graph(device: PretendedHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = torch.from_numpy(scene()[0])
+    monkeypatch.setattr(device, "recording", lambda: True)
+    expected = local_shuffle(given, samples=torch.tensor([3, 2, 9]))  # in the device's memory
+    local_shuffle(given, samples=range(3, 12, 3))
+    with pytest.raises(ValueError, match="evenly spaced or an integer tensor on the device while a CUDA graph"):
+        local_shuffle(given, samples=np.array([3, 2, 9]))
+    monkeypatch.setattr(device, "recording", lambda: False)
+    same(local_shuffle(given, samples=np.array([3, 2, 9])), expected.numpy())
+
+
+def test_tables_of_covers_live_as_long_as_graphs_need_them(
+    device: PretendedHome, bank: LesionBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, masks = (torch.from_numpy(array) for array in scene())
+    moved, waits = bank.to("cpu"), []
+    monkeypatch.setattr(device, "wait_for_device", lambda: waits.append(len(waits)))
+
+    def paste(feather: int) -> None:
+        paste_lesions(images, masks, moved, shape="ellipse", feather=feather, blend="alpha")
+
+    paste(0)
+    kept = weakref.ref(moved.placed_cover(device, "ellipse", 0))
+    monkeypatch.setattr(device, "recording", lambda: True)
+    paste(0)
+    monkeypatch.setattr(device, "recording", lambda: False)
+    for feather in range(1, 4):
+        paste(feather)
+    assert not waits
+    other = weakref.ref(moved.placed_cover(device, "ellipse", 1))
+    for feather in range(4, 7):
+        paste(feather)
+    assert waits, "streams may still read what goes"
+    gc.collect()
+    assert other() is None, "only the last few are kept"
+    assert kept() is not None, "a graph was recorded with it"
 
 
 def test_launches_go_to_the_current_stream(device: PretendedHome, bank: LesionBank) -> None:
