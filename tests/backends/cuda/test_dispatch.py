@@ -23,6 +23,7 @@ from plr_fast import (
     gaussian_blur,
     index_masks,
     local_shuffle,
+    paste_clouds,
     paste_lesions,
     perlin_noise,
 )
@@ -349,6 +350,35 @@ def test_a_call_with_out_makes_no_results(device: PretendedHome, bank: LesionBan
     perlin_noise((3, 37, 45), dtype="uint8", out=out)
     images_alone = [shape for shape, _ in device.made if len(shape) > 1]
     assert not images_alone, "only counts of patches are new"
+
+
+def test_recorded_calls_neither_wait_nor_copy(
+    device: PretendedHome, bank: LesionBank, fresh: FreshLesions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a CUDA graph forbids: nothing crosses between host and device, nothing waits, nothing new is kept."""
+    images, masks = (torch.from_numpy(array) for array in scene())
+    ids, out = torch.arange(3), torch.empty_like(images)
+    placed, made, index = bank.to("cpu"), fresh.to("cpu"), index_masks(masks)
+    placed.placed_cover(device, "cloud")
+    calls = (
+        lambda: perlin_noise((3, 37, 45), dtype="uint8", grey="minmax", samples=ids, out=out),
+        lambda: gaussian_blur(images, windows=3, samples=ids, out=out),
+        lambda: local_shuffle(images, grid=3, samples=ids, out=out),
+        lambda: paste_lesions(images, index, placed, shape="cloud", samples=ids, out=out),
+        lambda: paste_lesions(images, masks, made, shape="ellipse", samples=ids, out=out),
+        lambda: paste_lesions(images, masks, placed, shape="ellipse", inside="patch", samples=ids, out=out),
+        lambda: paste_clouds(images, masks, combine="any", samples=ids, out=out),
+        lambda: index[torch.tensor([1, 0, 2])].unpack(),
+    )
+    plain = [call().clone() for call in calls]
+    kept = dict(placed._covers)
+    for name in ("download", "upload", "wait", "wait_for_device"):
+        monkeypatch.setattr(device, name, lambda *_: pytest.fail("forbidden in a graph"))
+    monkeypatch.setattr(device, "recording", lambda: True)
+    for call, expected in zip(calls, plain, strict=True):
+        assert torch.equal(call(), expected)
+    placed.placed_cover(device, "ellipse", 7)
+    assert placed._covers == kept
 
 
 def test_banks_pickle(device: PretendedHome, bank: LesionBank, fresh: FreshLesions) -> None:
