@@ -22,7 +22,9 @@ SOURCES = Path(__file__).parents[1] / "csrc" / "cuda"
 SKIPPED = 77
 
 # Kernels that must store 16 bytes at a time.
-WIDE_STORES = re.compile(r"noise_rows_[23]d_\d+|paste_float32|blur_float32_\d|scale_grey|copy_bytes|clear_windows")
+WIDE_STORES = re.compile(
+    r"noise_rows_[23]d_\d+|paste_float32|cloud_float32|blur_float32_\d|scale_grey|copy_bytes|clear_windows"
+)
 
 
 class Kernel(NamedTuple):

@@ -31,12 +31,19 @@ if [ -z "$capability" ]; then
     exit 77
 fi
 
+budget=460  # seconds for everything; a step that begins late gets what is left
 failed=()
 step() { # name, seconds it may take, command...
     local name=$1 limit=$2 begun=$SECONDS status=0
     shift 2
+    [ "$limit" -le $((budget - SECONDS)) ] || limit=$((budget - SECONDS))
+    if [ "$limit" -lt 1 ]; then
+        echo "-- $name: no time left"
+        failed+=("$name")
+        return 1
+    fi
     echo "== $name"
-    timeout "$limit" "$@" > "$out/$name.log" 2>&1 || status=$?
+    timeout --kill-after=5 "$limit" "$@" > "$out/$name.log" 2>&1 || status=$?
     tail -n 4 "$out/$name.log"
     echo "-- $name: $((SECONDS - begun)) s, status $status"
     [ "$status" -eq 0 ] || failed+=("$name")
@@ -44,26 +51,26 @@ step() { # name, seconds it may take, command...
 }
 
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
-if ! step build 150 env PLR_FAST_NATIVE=1 PLR_FAST_CUDA=1 CMAKE_CUDA_ARCHITECTURES="$capability" \
+if ! step build 140 env PLR_FAST_NATIVE=1 PLR_FAST_CUDA=1 CMAKE_CUDA_ARCHITECTURES="$capability" \
     "$python" setup.py -q build_ext --inplace; then
     # Without nvcc the kernels are CuPy's to compile; without the CPU's extension there is nothing to compare with.
     echo "gpu_check: the build failed, the rest goes on with what there is" >&2
 fi
 # Not the doctor: the machine may lack the packages of the command line.
-step backends 30 "$python" -c "import plr_fast
+step backends 20 "$python" -c "import plr_fast
 for info in plr_fast.backends():
     print(info.device, info.name, 'in use' if info.active else 'available' if info.available else 'not usable', info.detail)"
 step tests 140 "$python" -m pytest -q -m gpu tests/gpu --durations=5 -p no:cacheprovider
 sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
 if [ -x "$sanitizer" ]; then
     for tool in memcheck racecheck; do
-        step "$tool" 40 "$sanitizer" --tool "$tool" --error-exitcode 9 "$python" tools/gpu_sanitize.py
+        step "$tool" 35 "$sanitizer" --tool "$tool" --error-exitcode 9 "$python" tools/gpu_sanitize.py
     done
 else
     echo "-- no compute-sanitizer here: memory accesses and races were not looked at"
 fi
 if [ "${1:-}" != --no-bench ]; then
-    step bench 90 "$python" -m benchmarks.gpu --output "$out"
+    step bench 80 "$python" -m benchmarks.gpu --output "$out"
     [ ! -f "$out/RESULTS-gpu.md" ] || cat "$out/RESULTS-gpu.md"
 fi
 if [ ${#failed[@]} -gt 0 ]; then

@@ -120,6 +120,8 @@ def lesions() -> list[dict[str, Any]]:
             "paste 30 patches, index": lambda: plr_fast.paste_lesions(images, index, placed, out=out),
             "paste 30 patches, index, float32": lambda: plr_fast.paste_lesions(floats, index, placed, out=float_out),
             "paste 30 fresh, index": lambda: plr_fast.paste_lesions(images, index, fresh, out=out),
+            "clouds, no least area, index": lambda: plr_fast.paste_clouds(images, index, min_area=0, out=out),
+            "clouds, index": lambda: plr_fast.paste_clouds(images, index, out=out),
             "blur 5 x 5": lambda: plr_fast.gaussian_blur(images, out=out),
             "shuffle 10 x 10": lambda: plr_fast.local_shuffle(images, out=out),
         }
@@ -146,6 +148,7 @@ def small_batch() -> list[dict[str, Any]]:
     calls: dict[str, Callable[[], object]] = {
         "batch of 4, perlin, index": lambda: transform(images, index, samples=ids, out=out),
         "batch of 4, perlin, masks": lambda: transform(images, masks, samples=ids, out=out),
+        "batch of 4, clouds, index": lambda: plr_fast.paste_clouds(images, index, samples=ids, out=out),
         "batch of 4, noise float32, 4 octaves": lambda: plr_fast.perlin_noise(
             noise_out.shape, samples=ids, out=noise_out
         ),

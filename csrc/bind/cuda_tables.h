@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "../cuda/bank_layout.h"
+#include "../cuda/clouds_layout.h"
 #include "../cuda/filters_layout.h"
 #include "../cuda/fresh_layout.h"
 #include "../cuda/mask_layout.h"

@@ -5,8 +5,8 @@
 
 #include "../core/fresh.h"
 #include "groups.h"
+#include "noise_pixel.h"
 #include "noise_pixels.h"
-#include "noise_setup.h"
 
 namespace plr {
 namespace cuda {
@@ -21,51 +21,20 @@ struct FreshPatchParams {
     i32* widths;   // likewise
 };
 
-// One octave at a pixel, before the rows' factors: as in noise_at of core/fresh.h.
-struct OctaveTerms {
-    float base, first, second, third;
+// As FreshTable has them.
+struct FreshOffsets {
+    const u8* bytes;  // [octaves][2]
+
+    PLR_MEMBER u32 x(i32 o) const { return bytes[2 * o]; }
+    PLR_MEMBER u32 y(i32 o) const { return bytes[2 * o + 1]; }
 };
 
-PLR_BODY OctaveTerms octave_terms(const FreshPatchParams& p, const u8* permutation, const u8* offsets, i32 o, i32 row,
-                                  i32 column) {
-    const NoiseTables& t = p.tables;
-    const i64 at = 3 * (i64)o * t.column_count + column;
-    const float d = t.columns[at], dm = t.columns[at + t.column_count], s = t.columns[at + 2 * t.column_count];
-    const u32 x = t.column_lines[(i64)o * t.column_count + column], y = t.row_lines[(i64)o * p.size + row];
-    const u8* const lower = permutation + (((y & 255u) + offsets[2 * o + 1]) & 255u);
-    const u8* const upper = permutation + (((y >> 8) + offsets[2 * o + 1]) & 255u);
-    const i32 before = hash_step(permutation, (i32)((x & 255u) + offsets[2 * o]));
-    const i32 after = hash_step(permutation, (i32)((x >> 8) + offsets[2 * o]));
-    const float* const gradients = t.gradients + 2 * LATTICE_PERIOD * (i64)o;
-    const float* const g00 = gradients + 2 * lower[before];
-    const float* const g01 = gradients + 2 * lower[after];
-    const float* const g10 = gradients + 2 * upper[before];
-    const float* const g11 = gradients + 2 * upper[after];
-    const float e0 = row_x_part(g00[0], g01[0], d, dm, s), f0 = lerp(g00[1], g01[1], s);
-    const float e1 = row_x_part(g10[0], g11[0], d, dm, s), f1 = lerp(g10[1], g11[1], s);
-    return {e0, f0, (e1 - f1) - e0, f1 - f0};
-}
-
-// Grey of a pixel of an image. The terms of all octaves come after all bases, so each octave is looked at twice: cheaper
-// than keeping the terms, whose number varies, in memory.
+// Grey of a pixel of an image.
 PLR_BODY i32 grey_at(const FreshPatchParams& p, i32 image, i32 row, i32 column) {
     const FreshTable& table = p.fresh.table;
+    const FreshOffsets offsets = {table.offsets + (i64)image * p.octaves * 2};
     const u8* const permutation = table.permutation + (i64)image * 2 * LATTICE_PERIOD;
-    const u8* const offsets = table.offsets + (i64)image * p.octaves * 2;
-    float value = 0.0f;
-    PLR_NO_UNROLL
-    for (i32 o = 0; o < p.octaves; ++o) {
-        const float base = octave_terms(p, permutation, offsets, o, row, column).base;
-        value = o == 0 ? base : value + base;
-    }
-    const float* factor = p.tables.factors + (i64)row * p.tables.factor_count;
-    PLR_NO_UNROLL
-    for (i32 o = 0; o < p.octaves; ++o, factor += 3) {
-        const OctaveTerms terms = octave_terms(p, permutation, offsets, o, row, column);
-        value = fma(factor[0], terms.first, value);
-        value = fma(factor[1], terms.second, value);
-        value = fma(factor[2], terms.third, value);
-    }
+    const float value = noise_value(p.tables, p.size, p.octaves, permutation, offsets, row, column);
     return grey_minmax(value, table.low[image], table.scale[image]);
 }
 

@@ -2,6 +2,7 @@
 #ifndef PLR_CUDA_NOISE_KERNELS_H
 #define PLR_CUDA_NOISE_KERNELS_H
 
+#include "noise_many_rows.h"
 #include "noise_rows.h"
 #include "noise_setup.h"
 

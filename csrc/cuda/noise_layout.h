@@ -30,7 +30,7 @@ inline std::vector<Layout> noise_layouts() {
          {PLR_FIELD(R, tables), PLR_FIELD(R, out), PLR_FIELD(R, stride_sample), PLR_FIELD(R, stride_plane),
           PLR_FIELD(R, stride_row), PLR_FIELD(R, depth), PLR_FIELD(R, height), PLR_FIELD(R, width),
           PLR_FIELD(R, octaves), PLR_FIELD(R, output), PLR_FIELD(R, aligned), PLR_FIELD(R, groups),
-          PLR_FIELD(R, group_shift), PLR_FIELD(R, strip), PLR_FIELD(R, row_blocks), PLR_FIELD(R, strip_blocks)}},
+          PLR_FIELD(R, group_shift), PLR_FIELD(R, strip), PLR_FIELD(R, row_blocks), PLR_FIELD(R, strip_blocks), PLR_FIELD(R, chosen)}},
     };
 }
 

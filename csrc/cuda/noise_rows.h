@@ -4,157 +4,14 @@
 // A thread owns four columns and goes down a strip of rows. In a band, where no octave passes a lattice row, the column
 // terms B0, D0 and D1 of all octaves and the base stay in registers, and a pixel costs three fused multiply-adds per
 // octave. What only the next lattice row needs (E of the lower one, E and F of the upper one) waits in shared memory.
-// NoiseManyRows, for more octaves than registers hold, keeps the terms in shared memory as well, for one column a thread.
 #ifndef PLR_CUDA_NOISE_ROWS_H
 #define PLR_CUDA_NOISE_ROWS_H
 
-#include "noise_pixels.h"
-#include "noise_setup.h"
+#include "noise_corners.h"
+#include "noise_work.h"
 
 namespace plr {
 namespace cuda {
-
-struct NoiseRowsParams {
-    NoiseTables tables;
-    void* out;
-    i64 stride_sample, stride_plane, stride_row;  // of `out`, in bytes; columns are contiguous
-    i64 depth, height, width;
-    i32 octaves;
-    i32 output;         // NoiseFormat, or FIND_EXTREMES
-    i32 aligned;        // 1: a thread's columns are neighbours, stored at once; 0: they are `groups` apart
-    i32 groups;         // threads that a row of pixels takes
-    i32 group_shift;    // threads of a block that go along a row: 1 << group_shift; the others take other strips
-    i32 strip;          // rows of a strip
-    u32 row_blocks;     // blocks along a row of pixels
-    u32 strip_blocks;   // blocks along the rows of a plane
-};
-
-// What a thread works at.
-struct NoiseWork {
-    i64 sample, plane;
-    i32 group;
-    i32 first, last;  // rows; none: first == last
-};
-
-// In 32 bits, as all that is done for each row: a division in 64 bits takes a GPU a hundred instructions.
-PLR_BODY i64 noise_sample(const At& at, const NoiseRowsParams& p) {
-    return at.x / p.row_blocks / p.strip_blocks / (u32)p.depth;
-}
-
-PLR_BODY NoiseWork noise_work(const At& at, u32 threads, const NoiseRowsParams& p) {
-    const u32 along = at.x % p.row_blocks, rest = at.x / p.row_blocks;
-    const u32 planes = rest / p.strip_blocks, depth = (u32)p.depth;
-    const u32 strip = (rest % p.strip_blocks) * (threads >> p.group_shift) + (at.thread >> p.group_shift);
-    NoiseWork work;
-    work.sample = planes / depth;
-    work.plane = planes % depth;
-    work.group = (i32)((along << p.group_shift) + (at.thread & ((1u << p.group_shift) - 1u)));
-    const i64 first = (i64)strip * p.strip, last = first + p.strip;
-    work.last = (i32)(last < p.height ? last : p.height);
-    work.first = first < work.last && work.group < p.groups ? (i32)first : work.last;
-    return work;
-}
-
-// The permutation twice over, so that a sum of two bytes needs no wrapping.
-struct SharedPermutation {
-    u32 words[2 * LATTICE_PERIOD / 4];
-
-    PLR_MEMBER const u8* bytes() const { return (const u8*)words; }
-};
-
-PLR_BODY void load_permutation(u32 thread, u32 threads, const u8* from, SharedPermutation& to) {
-    for (u32 i = thread; i < 2 * LATTICE_PERIOD / 4; i += threads)
-        to.words[i] = read_only((const u32*)from + (i & (LATTICE_PERIOD / 4 - 1)));
-}
-
-struct Gradient2 {
-    float x, y;
-};
-
-struct alignas(16) Gradient3 {
-    float x, y, z, unused;
-};
-
-template <bool SPATIAL>
-struct GradientOf {
-    typedef Gradient2 type;
-};
-template <>
-struct GradientOf<true> {
-    typedef Gradient3 type;
-};
-
-// Lattice lines of the plane that a thread works in, already shifted by the octave's offset.
-struct PlaneLines {
-    float d, dm, s;
-    u32 before, after;
-};
-
-PLR_BODY PlaneLines plane_lines(const PlaneEntry* place, u32 offset) {
-    const Float4 four = read_only4((const float*)place);
-    const u32 lattice = float_bits(four.v[3]);
-    return {four.v[0], four.v[1], four.v[2], (lattice + offset) & 255u, ((lattice >> 8) + offset) & 255u};
-}
-
-// The gradients on the two lattice columns beside a pixel, in the plane before it and the one after it.
-template <bool SPATIAL>
-struct Corners {
-    typename GradientOf<SPATIAL>::type before[SPATIAL ? 2 : 1], after[SPATIAL ? 2 : 1];
-};
-
-// `hash_before` and `hash_after` are the first hash steps of the lattice columns, `line` is the lattice row with its offset.
-template <bool SPATIAL, typename Gradient>
-PLR_BODY void find_corners(const u8* permutation, const Gradient* gradients, u32 hash_before, u32 hash_after, u32 line,
-                           const PlaneLines& plane, Corners<SPATIAL>& corners) {
-    const u32 before = permutation[hash_before + line], after = permutation[hash_after + line];
-    if constexpr (SPATIAL) {
-        corners.before[0] = gradients[permutation[before + plane.before]];
-        corners.before[1] = gradients[permutation[before + plane.after]];
-        corners.after[0] = gradients[permutation[after + plane.before]];
-        corners.after[1] = gradients[permutation[after + plane.after]];
-    } else {
-        corners.before[0] = gradients[before];
-        corners.after[0] = gradients[after];
-    }
-}
-
-// E and F of a lattice row at a column: blend_columns of the CPU.
-template <bool SPATIAL>
-PLR_BODY void blend_column(const Corners<SPATIAL>& c, float d, float dm, float s, const PlaneLines& plane, float* e,
-                           float* f) {
-    *e = row_x_part(c.before[0].x, c.after[0].x, d, dm, s);
-    *f = lerp(c.before[0].y, c.after[0].y, s);
-    if constexpr (SPATIAL) {
-        const float before = fma(plane.d, lerp(c.before[0].z, c.after[0].z, s), *e);
-        const float after =
-            fma(plane.dm, lerp(c.before[1].z, c.after[1].z, s), row_x_part(c.before[1].x, c.after[1].x, d, dm, s));
-        *e = lerp(before, after, plane.s);
-        *f = lerp(*f, lerp(c.before[1].y, c.after[1].y, s), plane.s);
-    }
-}
-
-// A thread's part of the extremes.
-struct Extremes {
-    float low, high;
-};
-
-PLR_BODY void join_extremes(const Extremes& mine, u32* shared) {
-    atomic_max(&shared[0], float_bits(mine.low));  // at most -0: the larger the bits, the lower the value
-    atomic_max(&shared[1], float_bits(mine.high));
-}
-
-// What is the same in the two kernels before and after the rows.
-template <typename Shared>
-PLR_BODY void begin_block(const At& at, u32 threads, Shared& shared, const NoiseRowsParams& p) {
-    load_permutation(at.thread, threads, p.tables.permutation + noise_sample(at, p) * LATTICE_PERIOD, shared.permutation);
-    if (at.thread < 2) shared.extremes[at.thread] = at.thread == 0 ? 0x80000000u : 0u;
-}
-
-template <typename Shared>
-PLR_BODY void end_block(const At& at, const Shared& shared, const NoiseRowsParams& p) {
-    if (p.output == FIND_EXTREMES && at.thread < 2)
-        atomic_max(p.tables.extremes + 2 * noise_sample(at, p) + at.thread, shared.extremes[at.thread]);
-}
 
 template <i32 OCTAVES, bool SPATIAL>
 struct NoiseRows {
@@ -188,6 +45,7 @@ struct NoiseRows {
 
     template <int phase>
     PLR_BODY void run(const At& at, Thread&, Shared& shared, const Params& p) {
+        if (left_out(at, p)) return;
         if (phase == 0) {
             begin_block(at, threads, shared, p);
             const u32 values = (u32)OCTAVES * LATTICE_PERIOD * (SPATIAL ? 4 : 2) / 4;
@@ -355,131 +213,6 @@ struct NoiseRows {
                 extremes.high = greater(sum[j], extremes.high);
             }
         }
-    }
-};
-
-template <bool SPATIAL>
-struct NoiseManyRows {
-    static constexpr u32 threads = 64, blocks = 4, phases = 3;
-    enum : i32 { ROWS = 4 };  // that share a load of the terms
-    typedef NoiseRowsParams Params;
-    typedef Nothing Thread;
-    typedef typename GradientOf<SPATIAL>::type Gradient;
-
-    struct Shared {
-        float term[3 * MAX_OCTAVES][threads];
-        float lower_e[MAX_OCTAVES][threads], upper_e[MAX_OCTAVES][threads], upper_f[MAX_OCTAVES][threads];
-        u16 lines[MAX_OCTAVES][threads];  // the lattice rows before and after the band
-        u16 hash[MAX_OCTAVES][threads];   // first hash steps, before | after << 8
-        SharedPermutation permutation;
-        u32 extremes[2];
-    };
-
-    template <int phase>
-    PLR_BODY void run(const At& at, Thread&, Shared& shared, const Params& p) {
-        if (phase == 0) {
-            begin_block(at, threads, shared, p);
-        } else if (phase == 1) {
-            const NoiseWork work = noise_work(at, threads, p);
-            if (work.first < work.last) rows(at.thread, work, shared, p);
-        } else {
-            end_block(at, shared, p);
-        }
-    }
-
-    PLR_BODY void rows(u32 thread, const NoiseWork& work, Shared& shared, const Params& p) {
-        const u8* const permutation = shared.permutation.bytes();
-        PLR_NO_UNROLL for (i32 o = 0; o < p.octaves; ++o) {
-            const u32 offset = read_only(p.tables.offsets + work.sample * p.octaves + o);
-            const u32 line = read_only(p.tables.column_lines + (i64)o * p.tables.column_count + work.group);
-            shared.hash[o][thread] =
-                (u16)(permutation[(line + offset) & 255u] | permutation[((line >> 8) + offset) & 255u] << 8);
-        }
-        const Stretch stretch =
-            p.output == FORMAT_GREY_MINMAX ? stretch_of(p.tables.extremes + 2 * work.sample) : Stretch{0.0f, 0.0f};
-        char* const out = (char*)p.out + work.sample * p.stride_sample + work.plane * p.stride_plane;
-        Extremes extremes = {-0.0f, 0.0f};
-        for (i32 y = work.first; y < work.last;) {
-            const i32 end = min_i32(read_only(p.tables.band_end + y), work.last);
-            const float base = advance(thread, work, y, shared, p);
-            for (; y < end; y += ROWS) {
-                float sum[ROWS];
-                sum_rows(thread, y, end, base, shared, p, sum);
-                PLR_UNROLL for (i32 r = 0; r < ROWS; ++r)
-                    if (y + r < end) put(out + (y + r) * p.stride_row, work.group, sum[r], stretch, p, extremes);
-            }
-            y = end;
-        }
-        if (p.output == FIND_EXTREMES) join_extremes(extremes, shared.extremes);
-    }
-
-    PLR_BODY float advance(u32 thread, const NoiseWork& work, i32 y, Shared& shared, const Params& p) {
-        const u8* const permutation = shared.permutation.bytes();
-        const bool begins = y == work.first;
-        float base = 0.0f;
-        PLR_NO_UNROLL for (i32 o = 0; o < p.octaves; ++o) {
-            const u32 lines = read_only(p.tables.row_lines + o * p.height + y);
-            const u32 earlier = shared.lines[o][thread];
-            if (begins || lines != earlier) {
-                const i64 columns = p.tables.column_count;
-                const float* const table = p.tables.columns + 3 * o * columns + work.group;
-                const float d = read_only(table), dm = read_only(table + columns), s = read_only(table + 2 * columns);
-                const u32 offset = read_only(p.tables.offsets + work.sample * p.octaves + o) >> 8;
-                const Gradient* const gradients = (const Gradient*)p.tables.gradients + o * LATTICE_PERIOD;
-                const u32 hash = shared.hash[o][thread];
-                PlaneLines plane = {};
-                if (SPATIAL) plane = plane_lines(p.tables.planes + o * p.depth + work.plane, offset >> 8);
-                const bool next = !begins && (lines & 255u) == earlier >> 8;
-                float e = shared.upper_e[o][thread], f = shared.upper_f[o][thread];
-                Corners<SPATIAL> corners;
-                if (!next) {
-                    find_corners(permutation, gradients, hash & 255u, hash >> 8, (lines + offset) & 255u, plane, corners);
-                    blend_column(corners, d, dm, s, plane, &e, &f);
-                }
-                float upper_e, upper_f;
-                find_corners(permutation, gradients, hash & 255u, hash >> 8, ((lines >> 8) + offset) & 255u, plane, corners);
-                blend_column(corners, d, dm, s, plane, &upper_e, &upper_f);
-                shared.term[3 * o][thread] = f;
-                shared.term[3 * o + 1][thread] = (upper_e - upper_f) - e;
-                shared.term[3 * o + 2][thread] = upper_f - f;
-                shared.lower_e[o][thread] = e;
-                shared.upper_e[o][thread] = upper_e;
-                shared.upper_f[o][thread] = upper_f;
-                shared.lines[o][thread] = (u16)lines;
-            }
-            const float e = shared.lower_e[o][thread];
-            base = o == 0 ? e : base + e;
-        }
-        return base;
-    }
-
-    PLR_BODY void sum_rows(u32 thread, i32 y, i32 end, float base, const Shared& shared, const Params& p, float* sum) {
-        const float* factors[ROWS];
-        PLR_UNROLL for (i32 r = 0; r < ROWS; ++r) {
-            const i32 row = min_i32(y + r, end - 1);
-            factors[r] = p.tables.factors + (i64)row * p.tables.factor_count;
-            sum[r] = base;
-        }
-        PLR_NO_UNROLL for (i32 o = 0; o < p.octaves; ++o) {
-            PLR_UNROLL for (i32 i = 0; i < 3; ++i) {
-                const i32 k = 3 * o + i;
-                const float term = shared.term[k][thread];
-                PLR_UNROLL for (i32 r = 0; r < ROWS; ++r) sum[r] = fma(read_only(factors[r] + k), term, sum[r]);
-            }
-        }
-    }
-
-    PLR_BODY void put(char* row, i64 column, float value, const Stretch& stretch, const Params& p, Extremes& extremes) {
-        switch (p.output) {
-            case FORMAT_FLOAT32: return store_one<FORMAT_FLOAT32>(row + 4 * column, value, stretch);
-            case FORMAT_FLOAT16: return store_one<FORMAT_FLOAT16>(row + 2 * column, value, stretch);
-            case FORMAT_BFLOAT16: return store_one<FORMAT_BFLOAT16>(row + 2 * column, value, stretch);
-            case FORMAT_GREY_FIXED: return store_one<FORMAT_GREY_FIXED>(row + column, value, stretch);
-            case FORMAT_GREY_MINMAX: return store_one<FORMAT_GREY_MINMAX>(row + column, value, stretch);
-            default: break;
-        }
-        extremes.low = lesser(value, extremes.low);
-        extremes.high = greater(value, extremes.high);
     }
 };
 

@@ -11,7 +11,7 @@
 
 #include "../core/platform.h"
 
-#define PLR_UNITS(X) X(noise) X(mask) X(paste) X(filters) X(bank) X(fresh)
+#define PLR_UNITS(X) X(noise) X(mask) X(paste) X(filters) X(bank) X(fresh) X(clouds)
 
 namespace plr {
 namespace cuda {

@@ -18,6 +18,8 @@ Shape = Literal["rectangle", "ellipse", "cloud"]
 
 MAX_OCTAVES = 24
 LATTICE_PERIOD = 256
+CLOUD_COMBINATIONS = ("single", "union", "intersection")
+CLOUD_DRAWS = 10  # of the noise of a cloud, before its threshold is lowered
 FRESH_ROUNDS = 4096  # candidates for one fresh patch, before it is left out
 
 Int64Array = NDArray[np.int64]
@@ -72,15 +74,6 @@ class FreshTable:
     scale: Float32Array  # (images,) grey levels per unit, 0 for a flat image
     permutation: Uint8Array  # (images, 512) twice over
     offsets: Uint8Array  # (images, octaves, 2) of the lattice along x, y
-
-    @classmethod
-    def empty(cls, images: int, octaves: int) -> FreshTable:
-        return cls(
-            np.empty(images, np.float32),
-            np.empty(images, np.float32),
-            np.empty((images, 2 * LATTICE_PERIOD), np.uint8),
-            np.empty((images, octaves, 2), np.uint8),
-        )
 
 
 @dataclass(frozen=True)
@@ -146,6 +139,34 @@ class ShuffleSpec:
     seed: int
     grid: tuple[int, int]
     windows: Windows
+
+
+class CloudSpec(NamedTuple):
+    """Clouds: ranges include both ends, weights are in 1/256."""
+
+    noise: NoiseSpec  # format "minmax"; its seed is the call's, which is not that of the noise images
+    combine: str  # of CLOUD_COMBINATIONS, or "any"
+    threshold: tuple[int, int]
+    softness: int
+    texture: tuple[int, int]
+    blend: Blend  # "alpha" or "add"
+    weight: tuple[int, int]
+    min_area: int
+
+
+@dataclass(frozen=True)
+class CloudRecord:
+    """Arrays (B,) of a device that receive what was done for each image."""
+
+    areas: Int64Array
+    shares: Float32Array
+    weights: Int32Array
+    thresholds: Int32Array
+    combines: Int32Array  # index among CLOUD_COMBINATIONS, -1 where the mask is empty
+    draws: Int32Array
+    lowered: NDArray[np.bool_]
+    empty: NDArray[np.bool_]
+    lesions: Uint8Array | None = None  # (B, H, W), if wanted: 1 in the lesion, else 0
 
 
 class Backend(Protocol):

@@ -24,7 +24,7 @@ from .clean import clean_samples, share_of_clean
 from .mask_bits import StoreMasks
 from .sampling import EPOCH_STRIDE, decode, encode
 from .store import SliceStore
-from .transform import CORRUPTIONS, Corruption, Lesions, patches_for
+from .transform import CORRUPTIONS, Corruption, Lesions, cloud_settings, patches_for
 
 Sample = dict[str, torch.Tensor]
 
@@ -216,14 +216,8 @@ class PseudoLesionDataset(_SliceDataset):
         self.lesion_masks, self.clean_flags = lesion_masks, clean_flags
         self.epoch = 0
         self.bank = bank
-        self.clouds: Mapping[str, Any] | None = None
-        if corruption == "perlin" and lesions == "clouds":
-            if bank is not None:
-                raise ValueError('lesions="clouds" has no use for patches: leave bank out')
-            self.clouds = dict(clouds or {})
-        elif clouds is not None:
-            raise ValueError('clouds are settings of corruption="perlin" with lesions="clouds"')
-        elif corruption == "perlin":
+        self.clouds = cloud_settings(corruption, lesions, bank, clouds)
+        if corruption == "perlin" and self.clouds is None:
             self.bank = patches_for(lesions, bank, seed)
         self.lesions = lesions
         self.paste: dict[str, Any] = {

@@ -35,20 +35,18 @@ class DevicePseudoLesions(Dataset[Sample]):
     Raises:
         BackendUnavailableError: there is no such device, or nothing that can run on it.
         DeviceMemoryError: the slices do not fit there; the message says how much they take and what is free.
-        ValueError: the device is the CPU, or lesions are clouds, which are made on the CPU alone.
+        ValueError: the device is the CPU.
     """
 
     def __init__(self, data: PseudoLesionDataset, device: str | torch.device = "cuda") -> None:
         self._home: Home = home_on(device)
         if self._home.on_host:
             raise ValueError("slices are on the CPU already: use the PseudoLesionDataset itself")
-        if data.clouds is not None:
-            raise ValueError('lesions="clouds" are made on the CPU: use the PseudoLesionDataset itself')
         self.data = data
         self.device = self._home.device
         self.corrupt = PseudoLesionTransform(
-            data.corruption, lesions=data.lesions, bank=data.bank, windows=data.windows, seed=data.seed,
-            clean_share=data.clean_share, device=self.device, **data.paste,
+            data.corruption, lesions=data.lesions, bank=data.bank, clouds=data.clouds, windows=data.windows,
+            seed=data.seed, clean_share=data.clean_share, device=self.device, **data.paste,
         )  # fmt: skip
         # Of slices that are used several times, one copy.
         self._used = used_slices(data)
@@ -135,7 +133,7 @@ def on_data_device(
     Raises:
         BackendUnavailableError, DeviceMemoryError: "cuda" is wanted, and there is no such device or no room on it.
     """
-    possible = accelerator in ("auto", "cuda", "gpu") and all(part.clouds is None for part in data)
+    possible = accelerator in ("auto", "cuda", "gpu")
     if wanted == "cpu" or (wanted == "auto" and not (possible and _room_for(*data))):
         return data
     return tuple(DevicePseudoLesions(part, "cuda") for part in data)

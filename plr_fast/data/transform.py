@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
 
 from ..backends.specs import Blend, Shape
-from ..ops import FreshLesions, LesionBank, MaskIndex, gaussian_blur, local_shuffle, paste_lesions
+from ..ops import FreshLesions, LesionBank, MaskIndex, gaussian_blur, local_shuffle, paste_clouds, paste_lesions
 from ..ops.arguments import integer, sample_ids, seed_value
 from ..ops.homes import HOST, Home, home_of, home_on
 from ..ops.paste import Inside
@@ -37,6 +37,23 @@ def patches_for(lesions: object, bank: LesionBank | FreshLesions | None, seed: i
     return bank
 
 
+def cloud_settings(
+    corruption: object, lesions: object, bank: object, clouds: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return the settings of :func:`plr_fast.paste_clouds`, None where lesions are no clouds.
+
+    Raises:
+        ValueError: there are settings of clouds or of patches for what is something else.
+    """
+    if corruption != "perlin" or lesions != "clouds":
+        if clouds is not None:
+            raise ValueError('clouds are settings of corruption="perlin" with lesions="clouds"')
+        return None
+    if bank is not None:
+        raise ValueError('lesions="clouds" has no use for patches: leave bank out')
+    return dict(clouds or {})
+
+
 class PseudoLesionTransform:
     """Corrupts batches of images in the memory where they are, as :class:`PseudoLesionDataset` corrupts its slices.
 
@@ -50,10 +67,12 @@ class PseudoLesionTransform:
 
     Args:
         corruption: "perlin" (PLR-P), "gaussian" (PLR-G) or "shuffle" (PLR-L).
-        lesions: for "perlin", "bank" pastes from a fixed number of patches, "fresh" makes new ones for every image;
-            clouds are made by :func:`plr_fast.paste_clouds`, on the CPU alone.
+        lesions: for "perlin", "bank" pastes from a fixed number of patches, "fresh" makes new ones for every image, and
+            "clouds" outlines lesions by noise over the whole image.
         bank: the :class:`plr_fast.LesionBank` or :class:`plr_fast.FreshLesions`; by default one with the paper's
             settings is made from ``seed``. It is taken along to the device of the images.
+        clouds: for lesions="clouds", settings of :func:`plr_fast.paste_clouds` by name (``cells``, ``threshold``,
+            ``alpha``, ...); those of patches are not looked at then.
         count, blend, alpha, feather, shape, inside: see :func:`plr_fast.paste_lesions`.
         windows: for "gaussian" and "shuffle", corrupt only this many random windows; default the whole image.
         clean_share: share of the images that stay as they are, 0 up to 1, chosen by ``seed`` and sample id alone.
@@ -71,6 +90,7 @@ class PseudoLesionTransform:
         *,
         lesions: Lesions = "bank",
         bank: LesionBank | FreshLesions | None = None,
+        clouds: Mapping[str, Any] | None = None,
         count: int | tuple[int, int] = 30,
         blend: Blend = "replace",
         alpha: float | tuple[float, float] = 1.0,
@@ -83,8 +103,6 @@ class PseudoLesionTransform:
         device: str | torch.device | None = None,
     ) -> None:
         home = HOST if device is None else home_on(device)
-        if lesions == "clouds":
-            raise ValueError("clouds are no patches: call paste_clouds on the CPU for them")
         if corruption not in CORRUPTIONS:
             raise ValueError(f"corruption must be one of {', '.join(CORRUPTIONS)}, not {corruption!r}")
         self.corruption = corruption
@@ -96,7 +114,8 @@ class PseudoLesionTransform:
         }  # fmt: skip
         self.next_sample = 0
         self._banks: dict[str, LesionBank | FreshLesions] = {}
-        if corruption == "perlin":
+        self.clouds = cloud_settings(corruption, lesions, bank, clouds)
+        if corruption == "perlin" and self.clouds is None:
             self._banks[HOST.device] = patches_for(lesions, bank, seed).at(HOST)
             self._bank_at(home)
         # Refuse bad settings now, not at the first batch; nobody asked for its result.
@@ -201,6 +220,8 @@ class PseudoLesionTransform:
             return gaussian_blur(images, windows=self.windows, **common)
         if self.corruption == "shuffle":
             return local_shuffle(images, windows=self.windows, **common)
+        if self.clouds is not None:
+            return paste_clouds(images, masks, lesion_mask=lesion_mask, **common, **self.clouds)
         bank = self._bank_at(home_of(images, "images"))
         return paste_lesions(images, masks, bank, lesion_mask=lesion_mask, **common, **self.paste)
 

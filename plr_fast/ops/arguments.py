@@ -170,7 +170,7 @@ def cpu_array(value: Array, name: str) -> np.ndarray:
         if not value.is_cpu:
             raise ValueError(f"{name} is on {value.device}, but must be on the CPU here: pass {name}.cpu()")
         _check_dense(value, name)
-        return value.detach().numpy()
+        return (value.detach() if value.requires_grad else value).numpy()  # detaching takes a microsecond
     if isinstance(value, np.ndarray):
         return value
     raise TypeError(f"{name} must be a torch tensor or a NumPy array, not {type(value).__name__}")
@@ -187,9 +187,10 @@ def planes(array: Any, name: str) -> Any:
         array = array[:, 0]
     if array.ndim != 3:
         raise ValueError(f"{name} must have shape (B, H, W) or (B, 1, H, W), not {tuple(array.shape)}")
-    if array.shape[1] * array.shape[2] >= _MOST_PIXELS:
-        raise ValueError(f"{name} must have fewer than 2^31 pixels each, not {array.shape[1]} x {array.shape[2]}")
-    if 0 in array.shape[1:]:
+    _, height, width = array.shape
+    if height * width >= _MOST_PIXELS:
+        raise ValueError(f"{name} must have fewer than 2^31 pixels each, not {height} x {width}")
+    if height == 0 or width == 0:
         raise ValueError(f"{name} must have at least one pixel, not shape {tuple(array.shape)}")
     return array
 
@@ -248,16 +249,15 @@ def output_for(batch: Batch, out: Array | None) -> tuple[ImageArray, Array]:
     same_home(home, out, "out")
     written(out)
     array = planes(array_of(home, out, "out"), "out")
-    wanted, given = ((tuple(a.shape), home.dtype(a)) for a in (batch.array, array))
-    if given != wanted:
-        raise ValueError(
-            f"out must have shape {wanted[0]} and dtype {wanted[1]} like the images, not {given[0]} and {given[1]}"
-        )
+    if array.shape != batch.array.shape or array.dtype != batch.array.dtype:
+        wanted, given = (f"{tuple(a.shape)} and dtype {home.dtype(a)}" for a in (batch.array, array))
+        raise ValueError(f"out must have shape {wanted} like the images, not {given}")
     if not home.is_contiguous(array):
         raise ValueError("out must be contiguous")
     if not writeable(array):
         raise ValueError("out must be writeable")
-    if home.overlap(array, batch.array) and not home.same_memory(array, batch.array):
+    # Most that share memory are the same, which takes microseconds to see from outside.
+    if out is not batch.original and home.overlap(array, batch.array) and not home.same_memory(array, batch.array):
         raise ValueError("out overlaps the images in part: pass the images themselves or another buffer")
     return array, out
 

@@ -44,6 +44,7 @@ class LesionBank(Sequence[Uint8Array]):
         self.packed = packed
         self.settings = settings
         self._covers: dict[tuple[Shape, int], Uint8Array] = {}
+        self._recorded: dict[tuple[Shape, int], Uint8Array] = {}  # those that CUDA graphs read at each replay
         self._home: Home = HOST
         self._placed = packed  # in the home's memory
 
@@ -206,9 +207,13 @@ class LesionBank(Sequence[Uint8Array]):
                 home.backend().cover_patches(packed, shape, feather, table, get_num_threads())
             if home.recording():
                 return table  # which holds something when the graph runs, and must not be kept for other calls
+            if len(self._covers) == _COVERS_KEPT:
+                home.wait_for_device()  # calls on other streams may still read the table that goes
             home.wait()
             self._covers = dict([*self._covers.items(), (key, table)][-_COVERS_KEPT:])
             return table
+        if home.recording():
+            self._recorded[key] = self._covers[key]
         return self._covers[key]
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..backends import active_backend, get_num_threads
-from ..backends.specs import FRESH_ROUNDS, FreshSpec, FreshTable, NoiseSpec, PatchBank, Uint8Array
+from ..backends.specs import FRESH_ROUNDS, LATTICE_PERIOD, FreshSpec, FreshTable, NoiseSpec, PatchBank, Uint8Array
 from ..errors import DataError
 from .arguments import ids_at, integer, pair, require_memory, seed_value
 from .bank import LARGEST_PATCH
@@ -62,7 +62,7 @@ class FreshLesions:
         patch: smallest and largest side in pixels (the paper's 15 +- 10).
         cells, octaves, persistence, lacunarity: see :func:`plr_fast.perlin_noise`.
         seed: 0..2^64-1, of the noise images.
-        device: where images will be that patches are pasted into, see :meth:`to`.
+        device: where images will be that patches are pasted into, see :meth:`to`; the table is made there.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of range.
@@ -102,12 +102,12 @@ class FreshLesions:
         table = self.settings.images * (520 + 2 * self.settings.octaves)
         require_memory(table + at_once, f"a table of {images} noise images of {size} x {size} pixels")
         _images(self.settings, 1)  # refuses settings that the noise would refuse
-        self._table = FreshTable.empty(self.settings.images, self.settings.octaves)
-        active_backend().fresh_table(self._table, self.settings.noise(), self.settings.size, get_num_threads())
-        self._centre = _darkest_centre(self.settings, self._table)
-        self._home: Home = HOST
-        self._placed = self._table  # in the home's memory
-        self._move(home)
+        self._home: Home = home
+        self._placed = _table_of(home, self.settings)  # in the home's memory
+        self._centre = _darkest_centre(home, self.settings, self._placed)
+        parts = (getattr(self._placed, field.name) for field in fields(FreshTable))
+        self._table = FreshTable(*(home.download(part) for part in parts))
+        home.wait()  # from here on the table may be used on any stream
 
     @property
     def device(self) -> str:
@@ -198,6 +198,18 @@ class FreshLesions:
         return f"FreshLesions({', '.join(f'{key}={value}' for key, value in asdict(self.settings).items())})"
 
 
+def _table_of(home: Home, settings: FreshSettings) -> FreshTable:
+    """Return the table of the noise images, made in the memory of ``home``."""
+    table = FreshTable(
+        home.empty((settings.images,), "float32"),
+        home.empty((settings.images,), "float32"),
+        home.empty((settings.images, 2 * LATTICE_PERIOD), "uint8"),
+        home.empty((settings.images, settings.octaves, 2), "uint8"),
+    )
+    home.backend().fresh_table(table, settings.noise(), settings.size, get_num_threads())
+    return table
+
+
 def _make(
     home: Home,
     settings: FreshSettings,
@@ -221,14 +233,14 @@ def _make(
     return packed
 
 
-def _darkest_centre(settings: FreshSettings, table: FreshTable) -> int:
+def _darkest_centre(home: Home, settings: FreshSettings, table: FreshTable) -> int:
     """Return the grey that the centre of a candidate must be above, -1 for any; see :class:`FreshLesions`."""
     small = settings.patch[1] <= _LARGEST_TRIAL
     darkest = 255
     for first in range(0, _TRIALS if small else _AT_ONCE, _AT_ONCE):
         # Samples that no data set has: trials are no patches of anybody.
         ids = -1 - np.arange(first, first + _AT_ONCE, dtype=np.int64)
-        trials = _make(HOST, settings, table, -1, ids, _AT_ONCE, (1, 1), settings.seed)
+        trials = _make(home, settings, table, -1, home.samples(ids, _AT_ONCE), _AT_ONCE, (1, 1), settings.seed)
         found = int((trials.heights > 0).sum())
         if found < _AT_ONCE:
             _give_up(settings, found)

@@ -72,7 +72,8 @@ class MaskIndex:
             chosen: Any = (
                 indices if isinstance(indices, slice) or home.holds(indices) else home.upload(np.asarray(indices))
             )
-            parts = (home.contiguous(part[chosen]) for part in (self.packed.bits, self.packed.before))
+            with home.chosen():
+                parts = [home.contiguous(part[chosen]) for part in (self.packed.bits, self.packed.before)]
             return MaskIndex(PackedMasks(*parts), self.shape[2])
         chosen = indices if isinstance(indices, slice) else np.atleast_1d(np.asarray(indices))
         if not isinstance(chosen, slice) and chosen.size == 0:
@@ -91,7 +92,8 @@ class MaskIndex:
     def unpack(self) -> Any:
         """Return the masks, bool (B, H, W), where the index lives."""
         if not self.home.on_host:
-            places = (self.packed.bits[..., None] >> self.home.numbers(64, 1)) & 1
+            with self.home.chosen():
+                places = (self.packed.bits[..., None] >> self.home.numbers(64, 1)) & 1
             return self.home.cast(places.reshape(*self.shape[:2], -1)[..., : self.shape[2]], "bool")
         rows = np.unpackbits(self.packed.bits.view(np.uint8), axis=2, count=self.shape[2], bitorder="little")
         return rows.view(np.bool_)

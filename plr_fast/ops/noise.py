@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, cast, overload
 import numpy as np
 import torch
 
-from ..backends import get_num_threads
+from ..backends import active_backend, get_num_threads
 from ..backends.specs import MAX_OCTAVES, NoiseFormat, NoiseSpec
 from . import memory, tracing
 from .arguments import (
@@ -20,11 +20,12 @@ from .arguments import (
     integer,
     number,
     require_memory,
+    sample_ids,
     seed_value,
     writeable,
     written,
 )
-from .homes import HOST, Home, home_of, home_on
+from .homes import Home, home_of, home_on
 
 DTypeName = Literal["float32", "float16", "bfloat16", "uint8"]
 Out = TypeVar("Out", torch.Tensor, np.ndarray)
@@ -142,8 +143,12 @@ def noise(
     """Check the arguments of :func:`perlin_noise`, and do its work."""
     plan = noise_plan(shape, cells, octaves, persistence, lacunarity, tileable, dtype, grey)
     spec = plan.seeded(seed_value(seed))
-    home = home_on(device) if out is None else _home_of_out(out, device)
-    if out is not None:
+    if out is None:
+        home = home_on(device)
+    else:
+        home = home_of(out, "out")
+        if device is not None and home_on(device).device != home.device:
+            raise ValueError(f"out is on {home.device}, but device is {device}: leave device out, or move out there")
         _check_out(home, out, plan)
         written(out)
     if not home.on_host:
@@ -151,13 +156,13 @@ def noise(
         return made
     threads = get_num_threads()
     require_memory(plan.memory(threads, fresh=out is None), plan.title)
-    ids = ids_at(HOST, samples, plan.sizes[0])
+    ids = sample_ids(samples, plan.sizes[0])
     result = memory.fresh(plan.sizes, plan.dtype) if out is None else out
     view = _numpy_view(result)
     # Backends write whole rows; other layouts get a contiguous copy of their own.
     direct = home.has_rows(view)
     rows = view if direct else np.empty(view.shape, view.dtype)
-    HOST.backend().noise(rows, ids, spec, threads)
+    active_backend().noise(rows, ids, spec, threads)
     if not direct:
         view[...] = rows
     return result
@@ -173,15 +178,9 @@ def _device_noise(home: Home, plan: _Plan, spec: NoiseSpec, samples: object, out
     rows = view if direct else home.empty(plan.sizes, _name(plan.dtype))
     home.backend().noise(rows, ids, spec, 0)
     if not direct:
-        view[...] = rows
+        with home.chosen():
+            view[...] = rows
     return result
-
-
-def _home_of_out(out: object, device: object) -> Home:
-    home = home_of(out, "out")
-    if device is not None and home_on(device).device != home.device:
-        raise ValueError(f"out is on {home.device}, but device is {device}: leave device out, or move out there")
-    return home
 
 
 class _Plan(NamedTuple):
@@ -318,7 +317,7 @@ def _check_out(home: Home, out: Any, plan: _Plan) -> None:
     if not writeable(out):
         raise ValueError("out must be writeable")
     if isinstance(out, torch.Tensor):
-        same_dtype, contiguous = out.dtype == plan.dtype, out.is_contiguous()
+        same_dtype, contiguous = out.dtype is plan.dtype, out.is_contiguous()
     else:
         same_dtype, contiguous = out.dtype == _name(plan.dtype), home.is_contiguous(out)
     if not same_dtype:

@@ -234,11 +234,13 @@ def paste(
     home.backend().paste(batch.array, target, index.packed, ids, packed, cover, spec, record, get_num_threads())
     if not (return_info or home.on_host):
         return cast(Images, result)  # whether masks were empty is not known here yet
-    empty = index.packed.before[:, -1] == 0
+    lung_pixels = index.packed.before[:, -1]
     if return_info:
+        with home.chosen():
+            empty = lung_pixels == 0
         return cast(Images, result), _info(record, empty, spec, batch, lesion_mask)
-    if empty.any():
-        warn_of_empty(np.flatnonzero(empty), len(empty))
+    if 0 in lung_pixels.tolist():  # NumPy would take microseconds
+        warn_of_empty(np.flatnonzero(lung_pixels == 0), len(lung_pixels))
     return cast(Images, result)
 
 
@@ -313,10 +315,11 @@ def _info(
     assert record.patches is not None
     assert record.weights is not None
     home = batch.home
-    if spec.blend in ("alpha", "add"):
-        opacity = home.cast(record.weights, "float32") / 256
-    else:
-        opacity = home.cast(home.numbers(spec.count[1], 1) < record.counts[:, None], "float32")
+    with home.chosen():
+        if spec.blend in ("alpha", "add"):
+            opacity = home.cast(record.weights, "float32") / 256
+        else:
+            opacity = home.cast(home.numbers(spec.count[1], 1) < record.counts[:, None], "float32")
     marks: Any = None
     if not isinstance(lesion_mask, (bool, np.bool_)):
         marks = lesion_mask
@@ -339,10 +342,12 @@ def warn_of_empty(empty: np.ndarray, batch: int) -> None:
 
 def weight_range(alpha: object) -> tuple[int, int]:
     """Return opacity as a range in 1/256."""
-    ends = alpha if isinstance(alpha, (tuple, list)) else (alpha, alpha)
-    if len(ends) != 2:
-        raise ValueError(f"alpha must be a number or a pair (low, high), not {len(ends)} values")
-    low, high = (round(number(a, "alpha", 0.0, 1.0) * 256) for a in ends)
+    if not isinstance(alpha, (tuple, list)):
+        weight = round(number(alpha, "alpha", 0.0, 1.0) * 256)
+        return weight, weight
+    if len(alpha) != 2:
+        raise ValueError(f"alpha must be a number or a pair (low, high), not {len(alpha)} values")
+    low, high = (round(number(a, "alpha", 0.0, 1.0) * 256) for a in alpha)
     if low > high:
         raise ValueError(f"alpha must be (low, high) with low <= high, not {alpha}")
     return low, high

@@ -46,12 +46,14 @@ SETTINGS: list[dict[str, Any]] = [
     {"corruption": "shuffle"},
     {"clean_share": 0.5, "lesion_masks": True, "clean_flags": True, "count": (0, 2)},
     {"corruption": "gaussian", "windows": 4, "clean_share": 0.3, "lesion_masks": True, "clean_flags": True},
+    {"lesions": "clouds", "lesion_masks": True, "clouds": {"combine": "any", "threshold": (120, 254), "min_area": 20}},
+    {"lesions": "clouds", "lesion_masks": True, "clouds": {"combine": "any"}, "clean_share": 0.5, "clean_flags": True},
 ]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_batches_are_those_of_the_host(store: SliceStore, bank: LesionBank, settings: dict[str, Any]) -> None:
-    if "corruption" not in settings:
+    if not {"corruption", "lesions"} & settings.keys():
         settings = {**settings, "bank": bank}
     indices = np.append(store.select("train", 0), store.select("train", 0)[:3])  # some twice
     data = PseudoLesionDataset(store, indices, seed=6, **settings)
@@ -79,13 +81,14 @@ def test_batches_are_those_of_the_host(store: SliceStore, bank: LesionBank, sett
         {"corruption": "shuffle"},
         {"clean_share": 0.5, "lesion_masks": True, "clean_flags": True},
         {"corruption": "shuffle", "clean_share": 0.5, "lesion_masks": True, "clean_flags": True},
+        {"lesions": "clouds"},
     ],
     ids=str,
 )
 def test_neighbours_come_along(tmp_path: Path, bank: LesionBank, settings: dict[str, Any]) -> None:
     ids = [f"{volume}.tif#{page:04d}" for page in range(4) for volume in "ab"]
     store = make(tmp_path / "volumes", ids)
-    if "corruption" not in settings:
+    if not {"corruption", "lesions"} & settings.keys():
         settings = {**settings, "bank": bank}
     data = PseudoLesionDataset(store, np.array([0, 3, 4]), context=2, **settings)
     expected = data.__getitems__([0, 2, 1]).tensors
@@ -135,18 +138,19 @@ def test_slices_that_do_not_fit_are_refused_with_both_numbers(
         DevicePseudoLesions(data, "cuda:0")
 
 
+@pytest.mark.parametrize("settings", [{}, {"lesions": "clouds", "blend": "alpha"}], ids=str)
 def test_training_on_it_gives_the_same_network(
-    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
     def run(name: str, **changes: Any) -> dict[str, Any]:
         result = pretrain(small_pretraining(store_path, tmp_path / name, epochs=1, **changes))
         return load_file(next(Path(result.best).glob("*.safetensors")))
 
-    expected = run("host")
+    expected = run("host", **settings)
     with pretended():
         # Where training runs on this device, too, "auto" and "cuda" mean it.
         monkeypatch.setattr(device_dataset, "home_on", lambda device: OF_TORCH[torch.device("cuda:0")])
-        placed = run("device", data_device="cuda", accelerator="auto", num_workers=2)
+        placed = run("device", data_device="cuda", accelerator="auto", num_workers=2, **settings)
     assert expected.keys() == placed.keys()
     assert all(torch.equal(expected[name], placed[name]) for name in expected)
 

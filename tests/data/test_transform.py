@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from plr_fast import FreshLesions, LesionBank, PseudoLesionTransform, gaussian_blur, local_shuffle, paste_lesions
+from plr_fast import (
+    FreshLesions,
+    LesionBank,
+    PseudoLesionTransform,
+    gaussian_blur,
+    local_shuffle,
+    paste_clouds,
+    paste_lesions,
+)
 from tests.backends.cuda.device import pretended
 
 SMALL: dict[str, Any] = {"size": 64, "patch": (3, 9), "threshold": 140, "seed": 3}
@@ -37,6 +45,10 @@ def test_it_does_what_the_operations_do(bank: LesionBank) -> None:
     fresh = FreshLesions(images=3, octaves=2, cells=2, **SMALL)
     expected = paste_lesions(images, masks, fresh, seed=8, samples=ids)
     assert torch.equal(PseudoLesionTransform(lesions="fresh", bank=fresh, seed=8)(images, masks, samples=ids), expected)
+    clouds: dict[str, Any] = {"threshold": 120, "combine": "any", "alpha": 0.5}
+    expected = paste_clouds(images, masks, seed=8, samples=ids, **clouds)
+    transform = PseudoLesionTransform(lesions="clouds", clouds=clouds, seed=8)
+    assert torch.equal(transform(images, masks, samples=ids), expected)
     for corruption, operation in (("gaussian", gaussian_blur), ("shuffle", local_shuffle)):
         for windows in (None, 3):
             transform = PseudoLesionTransform(corruption, seed=8, windows=windows)  # type: ignore[arg-type]
@@ -83,11 +95,29 @@ def test_patches_follow_the_images(bank: LesionBank) -> None:
         assert np.array_equal(copy(images.numpy(), masks.numpy()), expected), "and on the host"
 
 
+def test_clouds_are_made_where_the_images_are() -> None:
+    pytest.importorskip("plr_fast._cuda_host", reason="needs the host launcher, which tools/setup.sh dev builds")
+    images, masks = scene()
+    settings: dict[str, Any] = {"lesions": "clouds", "clouds": {"min_area": 9, "threshold": (150, 254)}, "seed": 4}
+    expected = PseudoLesionTransform(**settings)(images.numpy(), masks.numpy())  # type: ignore[arg-type]
+    with pretended() as home:
+        transform = pickle.loads(pickle.dumps(PseudoLesionTransform(**settings, device="cuda:0")))
+        marks = torch.empty(images.shape, dtype=torch.bool)
+        assert np.array_equal(transform(images, masks, lesion_mask=marks).numpy(), expected)
+        assert "cloud_float32" in {kernel for kernel, _, _ in home.launcher.launched}
+        assert transform.next_sample == 3
+        assert marks.any()
+        assert not marks[~masks].any()
+
+
 def test_bad_settings_are_refused_at_once(bank: LesionBank) -> None:
     for settings, message in (
         ({"corruption": "salt"}, "corruption must be one of"),
         ({"blend": "burn"}, "blend must be one of"),
         ({"lesions": "fresh"}, "no use for a LesionBank"),
+        ({"lesions": "clouds"}, "no use for patches"),
+        ({"clouds": {}}, "settings of corruption"),
+        ({"lesions": "clouds", "bank": None, "clouds": {"softness": 256}}, "softness must be"),
         ({"seed": -1}, "seed must be"),
         ({"device": "mps"}, "on the CPU and on CUDA devices alone"),
     ):

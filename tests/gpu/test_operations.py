@@ -14,6 +14,7 @@ from plr_fast import (
     gaussian_blur,
     index_masks,
     local_shuffle,
+    paste_clouds,
     paste_lesions,
     perlin_noise,
 )
@@ -119,6 +120,35 @@ def test_paste(
                 same(getattr(info, name), getattr(told, name))
 
 
+CLOUDS: list[dict[str, Any]] = [
+    {},
+    {"combine": "any", "threshold": (100, 220), "softness": 255, "min_area": 0},
+    {"combine": "any", "threshold": (150, 254), "min_area": 900, "octaves": 3, "texture": 200},
+    {"blend": "add", "alpha": (0.2, 1.0), "threshold": 254, "min_area": 2**31 - 1, "octaves": 7},
+]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("settings", CLOUDS, ids=str)
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_clouds(gpu: torch.device, shape: tuple[int, ...], settings: dict[str, Any], dtype: Any) -> None:
+    images, masks = scene(dtype, shape)
+    arguments = {"seed": 9, "samples": IDS[: shape[0]], "return_info": True, "lesion_mask": True, **settings}
+    expected, told = paste_clouds(images, masks, **arguments)
+    result, info = paste_clouds(torch.from_numpy(images).to(gpu), torch.from_numpy(masks).to(gpu), **arguments)
+    same(result, expected)
+    for name in ("empty", "area", "share", "opacity", "threshold", "draws", "lowered", "lesion_mask"):
+        same(getattr(info, name), getattr(told, name))
+    assert [("single", "union", "intersection", "")[n] for n in info.combine.tolist()] == told.combine.tolist()
+
+
+def test_tables_of_fresh_lesions(gpu: torch.device, fresh: FreshLesions) -> None:
+    made = FreshLesions(images=20, size=128, seed=3, device=gpu)
+    for name, part in vars(fresh._table).items():
+        np.testing.assert_array_equal(getattr(made._table, name), part, err_msg=name)
+    assert made._centre == fresh._centre
+
+
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 def test_mask_index(gpu: torch.device, shape: tuple[int, ...]) -> None:
     _, masks = scene(np.uint8, shape)
@@ -141,6 +171,7 @@ def test_cupy_arrays(gpu: torch.device, bank: LesionBank) -> None:
             paste_lesions(given, lungs, bank.to(gpu)),
             paste_lesions(images, masks[:], bank, return_info=True)[0],
         ),
+        "clouds": (paste_clouds(given, lungs), paste_clouds(images, masks, return_info=True)[0]),
     }
     for name, (result, expected) in results.items():
         assert isinstance(result, cupy.ndarray), name

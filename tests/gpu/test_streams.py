@@ -18,6 +18,7 @@ from plr_fast import (
     gaussian_blur,
     index_masks,
     local_shuffle,
+    paste_clouds,
     paste_lesions,
     perlin_noise,
 )
@@ -25,6 +26,7 @@ from plr_fast.data import DevicePseudoLesions, PseudoLesionDataset, SliceStore
 from tests.gpu.test_operations import scene
 
 SHAPE = (4, 256, 256)
+NAMES = ["noise", "blur", "shuffle", "paste", "fresh", "clouds", "transform"]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def calls(gpu: torch.device, bank: LesionBank) -> dict[str, Callable[[], torch.T
     ids = torch.arange(4, device=gpu)
     index, placed = index_masks(masks), bank.to(gpu)
     fresh = FreshLesions(images=20, size=128, seed=3, device=gpu)
-    out = {name: torch.empty_like(images) for name in ("blur", "shuffle", "paste", "fresh", "transform")}
+    out = {name: torch.empty_like(images) for name in NAMES[1:]}
     noise = torch.empty(SHAPE, device=gpu)
     transform = PseudoLesionTransform(bank=bank, device=gpu)
     torch.cuda.synchronize()
@@ -48,11 +50,9 @@ def calls(gpu: torch.device, bank: LesionBank) -> dict[str, Callable[[], torch.T
         "shuffle": lambda: local_shuffle(images, out=out["shuffle"], samples=ids),
         "paste": lambda: paste_lesions(images, index, placed, shape="cloud", out=out["paste"], samples=ids),
         "fresh": lambda: paste_lesions(images, masks, fresh, out=out["fresh"], samples=ids),
+        "clouds": lambda: paste_clouds(images, index, min_area=50, out=out["clouds"], samples=ids),
         "transform": lambda: transform(images, index, out=out["transform"], samples=ids),
     }
-
-
-NAMES = ["noise", "blur", "shuffle", "paste", "fresh", "transform"]
 
 
 @pytest.mark.parametrize("name", NAMES)

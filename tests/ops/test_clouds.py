@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import plr_fast
 from plr_fast import CloudInfo, EmptyMaskWarning, index_masks, paste_clouds, perlin_noise
 from plr_fast.backends.reference.philox import draw
-from plr_fast.ops.clouds import MOST_DRAWS
+from plr_fast.backends.specs import CLOUD_DRAWS
 
 SHAPE = (4, 50, 37)
 IDS = [-5, 7, 2**40, 0]
@@ -156,8 +156,8 @@ def test_what_is_told_is_what_was_done(data: st.DataObject, height: int, width: 
     np.testing.assert_array_equal(info.area, marked.sum((1, 2)))
     assert (info.area >= np.minimum(kwargs["min_area"], masks.sum((1, 2)))).all()
     np.testing.assert_array_equal(info.empty, ~masks.any((1, 2)))
-    assert ((info.draws >= 1) & (info.draws <= MOST_DRAWS))[~info.empty].all()
-    assert (info.draws[info.lowered] == MOST_DRAWS).all()
+    assert ((info.draws >= 1) & (info.draws <= CLOUD_DRAWS))[~info.empty].all()
+    assert (info.draws[info.lowered] == CLOUD_DRAWS).all()
     for field in dataclasses.fields(info):
         if field.name not in ("empty", "lesion_mask"):
             assert not getattr(info, field.name)[info.empty].any(), field.name
@@ -251,7 +251,7 @@ def test_threshold_is_lowered_until_the_lesion_is_large_enough() -> None:
     kwargs: dict[str, Any] = {"threshold": 254, "alpha": 1, "texture": 200}
     result, info = paste_clouds(images, masks, min_area=30, return_info=True, **kwargs)
     assert info.lowered.all()
-    assert (info.draws == MOST_DRAWS).all()
+    assert (info.draws == CLOUD_DRAWS).all()
     assert (info.threshold < 254).all()
     assert ((result == 200).sum((1, 2)) >= 30).all(), "30 pixels have the full opacity"
     np.testing.assert_array_equal(info.share, np.float32(info.area / 100))

@@ -7,6 +7,8 @@ from typing import Any
 
 from ..specs import (
     BlurSpec,
+    CloudRecord,
+    CloudSpec,
     FreshSpec,
     FreshTable,
     NoiseSpec,
@@ -17,7 +19,7 @@ from ..specs import (
     Shape,
     ShuffleSpec,
 )
-from . import bank, copies, filters, fresh, masks, noise, paste
+from . import bank, clouds, copies, filters, fresh, masks, noise, paste
 from .arrays import Array
 from .fresh import Table
 from .launch import Context
@@ -125,6 +127,18 @@ class CudaBackend:
 
     def shuffle(self, images: Any, out: Any, samples: SampleIds, spec: ShuffleSpec, threads: int) -> None:  # noqa: ARG002
         filters.shuffle(self.context, self._describe(images), self._describe(out), samples, spec)
+
+    def clouds(
+        self, images: Any, out: Any, masks: PackedMasks, samples: SampleIds, spec: CloudSpec, record: CloudRecord
+    ) -> None:
+        """Copy ``images`` (B, H, W) to ``out`` (may be the same memory) and paint clouds into the masked part.
+
+        On the CPU, :class:`plr_fast.ops.clouds_host.Painter` does it.
+        """
+        described = clouds.Record(*(self._optional(array) for array in vars(record).values()))  # type: ignore[arg-type]
+        clouds.clouds(
+            self.context, self._describe(images), self._describe(out), self._masks(masks), samples, spec, described
+        )
 
     def _optional(self, array: Any) -> Array | None:
         return None if array is None else self._describe(array)

@@ -61,7 +61,7 @@ class NoiseSetupParams(ctypes.Structure):
 
 
 class NoiseRowsParams(ctypes.Structure):
-    """``NoiseRowsParams`` of ``csrc/cuda/noise_rows.h``."""
+    """``NoiseRowsParams`` of ``csrc/cuda/noise_work.h``."""
 
     _fields_ = (
         ("tables", NoiseTablesParams),
@@ -70,6 +70,7 @@ class NoiseRowsParams(ctypes.Structure):
         *((name, I32) for name in ("octaves", "output", "aligned", "groups", "group_shift", "strip")),
         ("row_blocks", U32),
         ("strip_blocks", U32),
+        ("chosen", Pointer),
     )
 
 
@@ -99,36 +100,63 @@ def noise(context: Context, out: Array, samples: SampleIds, spec: NoiseSpec) -> 
         return
     batch, *sizes = out.shape
     tables = noise_tables(context, samples, spec, batch, tuple(sizes))
-    strides = (out.strides[0], out.strides[1] if len(sizes) == 3 else 0, out.strides[-2])
-    kernel = rows_kernel(len(sizes), spec.octaves)
-    threads = context.launcher.threads(kernel, context.device)
-    plan = _rows_plan(out.shape, spec.octaves, _aligned(out), threads, context.multiprocessors)
-    params = NoiseRowsParams.from_buffer_copy(plan.template)
-    params.tables = tables.params
-    params.out = out.pointer
-    params.stride_sample, params.stride_plane, params.stride_row = strides
+    noise_rows(context, tables.params, spec, out)
+
+
+def noise_rows(context: Context, tables: NoiseTablesParams, spec: NoiseSpec, out: Array, chosen: int = 0) -> None:
+    """Queue the launches that fill ``out`` from tables that are there.
+
+    ``chosen`` is the address of a byte for each sample, 0 where nothing is to be made; 0: all are made.
+    """
+    strides = (out.strides[0], out.strides[1] if len(out.shape) == 4 else 0, out.strides[-2])
     if spec.format == "minmax":
-        params.output = _FIND_EXTREMES
-        context.run(Launch(kernel, plan.grid, params))
+        find_extremes(context, tables, spec, out.shape, chosen)
+    kernel, grid, params = _rows(context, spec, out.shape, _aligned(out))
+    params.tables, params.chosen, params.out = tables, chosen, out.pointer
+    params.stride_sample, params.stride_plane, params.stride_row = strides
     params.output = FORMATS[spec.format]
-    context.run(Launch(kernel, plan.grid, params))
+    context.run(Launch(kernel, grid, params))
+
+
+def find_extremes(
+    context: Context, tables: NoiseTablesParams, spec: NoiseSpec, shape: tuple[int, ...], chosen: int = 0
+) -> None:
+    """Queue the launch that puts the extremes of noise of ``shape`` into its tables, and stores no noise."""
+    kernel, grid, params = _rows(context, spec, shape, True)
+    params.tables, params.chosen = tables, chosen
+    params.output = _FIND_EXTREMES
+    context.run(Launch(kernel, grid, params))
+
+
+def _rows(
+    context: Context, spec: NoiseSpec, shape: tuple[int, ...], aligned: bool
+) -> tuple[str, tuple[int, int, int], NoiseRowsParams]:
+    kernel = rows_kernel(len(shape) - 1, spec.octaves)
+    threads = context.launcher.threads(kernel, context.device)
+    plan = _rows_plan(shape, spec.octaves, aligned, threads, context.multiprocessors)
+    return kernel, plan.grid, NoiseRowsParams.from_buffer_copy(plan.template)
 
 
 def noise_tables(
-    context: Context, samples: SampleIds, spec: NoiseSpec, batch: int, sizes: tuple[int, ...]
+    context: Context, samples: SampleIds | None, spec: NoiseSpec, batch: int, sizes: tuple[int, ...]
 ) -> NoiseTables:
     """Queue the launch that makes the tables for noise of (batch, *sizes), and return where they will be.
 
-    ``sizes`` is (H, W) or (D, H, W). The extremes in the tables are those of no pixel yet.
+    ``sizes`` is (H, W) or (D, H, W). The extremes in the tables are those of no pixel yet. Without ``samples``,
+    only the tables that all samples share are made; there is room for the rest.
     """
     plan = _tables_plan(batch, sizes, spec._replace(seed=0))
     address, owner = context.memory.empty(plan.size)
     params = NoiseSetupParams.from_buffer_copy(plan.template)
     params.seed = spec.seed
-    params.samples = samples.params()
+    grid = plan.grid
+    if samples is None:
+        params.batch, grid = 0, (grid[0] - batch, 1, 1)
+    else:
+        params.samples = samples.params()
     tables = NoiseTablesParams(*(address + offset for offset in plan.offsets), *plan.counts)
     params.tables = tables
-    context.run(Launch("noise_setup", plan.grid, params))
+    context.run(Launch("noise_setup", grid, params))
     return NoiseTables(tables, owner)
 
 
@@ -137,13 +165,7 @@ def noise_extremes(
 ) -> NoiseTables:
     """Queue the launches that make the tables with each sample's extremes, and store no noise."""
     tables = noise_tables(context, samples, spec, batch, sizes)
-    kernel = rows_kernel(len(sizes), spec.octaves)
-    threads = context.launcher.threads(kernel, context.device)
-    plan = _rows_plan((batch, *sizes), spec.octaves, True, threads, context.multiprocessors)
-    params = NoiseRowsParams.from_buffer_copy(plan.template)
-    params.tables = tables.params
-    params.output = _FIND_EXTREMES
-    context.run(Launch(kernel, plan.grid, params))
+    find_extremes(context, tables.params, spec, (batch, *sizes))
     return tables
 
 

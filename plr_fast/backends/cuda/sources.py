@@ -10,7 +10,7 @@ from pathlib import Path
 import plr_fast
 
 # The units of csrc/cuda: each is one program, <unit>.cu. They include nothing but headers of these two folders.
-UNITS = ("noise", "mask", "paste", "filters", "bank", "fresh")
+UNITS = ("noise", "mask", "paste", "filters", "bank", "fresh", "clouds")
 FOLDERS = ("cuda", "core")
 
 

@@ -128,8 +128,6 @@ class PretrainConfig(TrainConfig):
         self._choice("data_device", ("auto", "cpu", "cuda"))
         if self.data_device == "cuda" and self.accelerator not in ("auto", "cuda", "gpu"):
             raise ConfigError(f"data_device=cuda needs training on a GPU, not accelerator={self.accelerator}")
-        if self.data_device == "cuda" and self.corruption == "perlin" and self.lesions == "clouds":
-            raise ConfigError("lesions=clouds are made on the CPU: choose data_device=cpu or auto")
         self._range("count", 0, 1_000_000)
         self._range("patch", 1, 2048)
         self._number_or_range("alpha", 0.0, 1.0)

@@ -13,6 +13,7 @@ import torch
 
 from plr_fast.backends.cuda.launch import HostLauncher, Launch
 from plr_fast.ops import homes
+from plr_fast.ops.home_devices import TorchHome
 
 CPU = torch.device("cpu")
 
@@ -20,8 +21,8 @@ CPU = torch.device("cpu")
 class Recorder(HostLauncher):
     """Remembers what it launched: kernels, with the device and stream that they were queued on."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, backwards: bool = False) -> None:
+        super().__init__(backwards=backwards)
         self.launched: list[tuple[str, int, int]] = []
 
     def launch(self, launch: Launch, device: int, stream: int) -> None:
@@ -29,7 +30,7 @@ class Recorder(HostLauncher):
         super().launch(launch, device, stream)
 
 
-class PretendedHome(homes.TorchHome):
+class PretendedHome(TorchHome):
     """Counts the results that it makes, and has a stream to pass on."""
 
     def __init__(self, launcher: Recorder) -> None:
@@ -47,9 +48,9 @@ class PretendedHome(homes.TorchHome):
 
 
 @contextmanager
-def pretended() -> Iterator[PretendedHome]:
-    """Take tensors of the CPU for a device's."""
-    home = PretendedHome(Recorder())
+def pretended(*, backwards: bool = False) -> Iterator[PretendedHome]:
+    """Take tensors of the CPU for a device's; ``backwards`` lets the last block and the last thread begin."""
+    home = PretendedHome(Recorder(backwards=backwards))
     before = homes.OF_TORCH[CPU]
     homes.OF_TORCH[CPU] = home
     # A MaskIndex or bank of NumPy arrays says "cpu" too; this device has a name of its own.

@@ -6,7 +6,9 @@ the results must be the same bits.
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +45,7 @@ FRESH: dict[str, Any] = {
     "seed": 3,
 }
 IDS = [5, -2, 2**40]
+HERE = None  # the CPU: a name of it would mean the pretended device
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +206,34 @@ def test_banks_are_made_on_the_device(device: PretendedHome, settings: dict[str,
     )
 
 
+@pytest.mark.parametrize("settings", [{}, {"octaves": 4, "cells": 3.5, "images": 7}, {"patch": (20, 40)}], ids=str)
+def test_tables_of_fresh_lesions_are_made_on_the_device(device: PretendedHome, settings: dict[str, Any]) -> None:
+    expected = FreshLesions(**{**FRESH, **settings}, device=HERE)
+    device.launcher.launched.clear()
+    made = FreshLesions(**{**FRESH, **settings}, device="cuda:0")
+    assert {"fresh_table", "fresh_patches"} <= {kernel for kernel, _, _ in device.launcher.launched}
+    assert (made.device, expected.device) == ("cuda:0", "cpu")
+    for name, part in vars(expected._table).items():
+        np.testing.assert_array_equal(getattr(made._table, name), part, err_msg=name)
+    assert made._centre == expected._centre
+    images, masks = scene()
+    same(
+        paste_lesions(torch.from_numpy(images), torch.from_numpy(masks), made, count=9),
+        paste_lesions(images, masks, expected, count=9),
+    )
+    for one, other in zip(made.draw(5), expected.draw(5), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fresh_lesions_that_are_too_rare_are_explained_alike(device: PretendedHome) -> None:
+    texts = []
+    for where in (HERE, "cuda:0"):
+        with pytest.raises(DataError, match="patches are too rare") as caught:
+            FreshLesions(**{**FRESH, "threshold": 252}, device=where)
+        texts.append(str(caught.value))
+    assert texts[0] == texts[1]
+
+
 def _on_host(arguments: dict[str, Any]) -> LesionBank:
     before = homes.OF_TORCH[torch.device("cpu")]
     homes.OF_TORCH[torch.device("cpu")] = homes.HOST
@@ -259,6 +290,44 @@ def test_ids_on_the_device_stay_there(device: PretendedHome, monkeypatch: pytest
         local_shuffle(given, samples=torch.tensor([1.0, 2.0, 3.0]))
 
 
+def test_ids_from_the_host_are_refused_in_a_graph(device: PretendedHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = torch.from_numpy(scene()[0])
+    monkeypatch.setattr(device, "recording", lambda: True)
+    expected = local_shuffle(given, samples=torch.tensor([3, 2, 9]))  # in the device's memory
+    local_shuffle(given, samples=range(3, 12, 3))
+    with pytest.raises(ValueError, match="evenly spaced or an integer tensor on the device while a CUDA graph"):
+        local_shuffle(given, samples=np.array([3, 2, 9]))
+    monkeypatch.setattr(device, "recording", lambda: False)
+    same(local_shuffle(given, samples=np.array([3, 2, 9])), expected.numpy())
+
+
+def test_tables_of_covers_live_as_long_as_graphs_need_them(
+    device: PretendedHome, bank: LesionBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, masks = (torch.from_numpy(array) for array in scene())
+    moved, waits = bank.to("cpu"), []
+    monkeypatch.setattr(device, "wait_for_device", lambda: waits.append(len(waits)))
+
+    def paste(feather: int) -> None:
+        paste_lesions(images, masks, moved, shape="ellipse", feather=feather, blend="alpha")
+
+    paste(0)
+    kept = weakref.ref(moved.placed_cover(device, "ellipse", 0))
+    monkeypatch.setattr(device, "recording", lambda: True)
+    paste(0)
+    monkeypatch.setattr(device, "recording", lambda: False)
+    for feather in range(1, 4):
+        paste(feather)
+    assert not waits
+    other = weakref.ref(moved.placed_cover(device, "ellipse", 1))
+    for feather in range(4, 7):
+        paste(feather)
+    assert waits, "streams may still read what goes"
+    gc.collect()
+    assert other() is None, "only the last few are kept"
+    assert kept() is not None, "a graph was recorded with it"
+
+
 def test_launches_go_to_the_current_stream(device: PretendedHome, bank: LesionBank) -> None:
     images, masks = (torch.from_numpy(array) for array in scene())
     for stream in (7, 2**40):
@@ -281,6 +350,35 @@ def test_a_call_with_out_makes_no_results(device: PretendedHome, bank: LesionBan
     perlin_noise((3, 37, 45), dtype="uint8", out=out)
     images_alone = [shape for shape, _ in device.made if len(shape) > 1]
     assert not images_alone, "only counts of patches are new"
+
+
+def test_recorded_calls_neither_wait_nor_copy(
+    device: PretendedHome, bank: LesionBank, fresh: FreshLesions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a CUDA graph forbids: nothing crosses between host and device, nothing waits, nothing new is kept."""
+    images, masks = (torch.from_numpy(array) for array in scene())
+    ids, out = torch.arange(3), torch.empty_like(images)
+    placed, made, index = bank.to("cpu"), fresh.to("cpu"), index_masks(masks)
+    placed.placed_cover(device, "cloud")
+    calls = (
+        lambda: perlin_noise((3, 37, 45), dtype="uint8", grey="minmax", samples=ids, out=out),
+        lambda: gaussian_blur(images, windows=3, samples=ids, out=out),
+        lambda: local_shuffle(images, grid=3, samples=ids, out=out),
+        lambda: paste_lesions(images, index, placed, shape="cloud", samples=ids, out=out),
+        lambda: paste_lesions(images, masks, made, shape="ellipse", samples=ids, out=out),
+        lambda: paste_lesions(images, masks, placed, shape="ellipse", inside="patch", samples=ids, out=out),
+        lambda: paste_clouds(images, masks, combine="any", samples=ids, out=out),
+        lambda: index[torch.tensor([1, 0, 2])].unpack(),
+    )
+    plain = [call().clone() for call in calls]
+    kept = dict(placed._covers)
+    for name in ("download", "upload", "wait", "wait_for_device"):
+        monkeypatch.setattr(device, name, lambda *_: pytest.fail("forbidden in a graph"))
+    monkeypatch.setattr(device, "recording", lambda: True)
+    for call, expected in zip(calls, plain, strict=True):
+        assert torch.equal(call(), expected)
+    placed.placed_cover(device, "ellipse", 7)
+    assert placed._covers == kept
 
 
 def test_banks_pickle(device: PretendedHome, bank: LesionBank, fresh: FreshLesions) -> None:
@@ -319,8 +417,6 @@ def test_what_lies_in_different_places_is_refused(device: PretendedHome, bank: L
             paste_lesions(images, masks, lesions)
     with pytest.raises(ValueError, match="bank is on cuda:0, but images on cpu"):
         paste_lesions(host, lungs, moved)
-    with pytest.raises(ValueError, match="paste_clouds runs on the CPU alone"):
-        paste_clouds(images, masks)
 
 
 def test_memory_that_overlaps_is_refused(device: PretendedHome, bank: LesionBank) -> None:

@@ -53,8 +53,7 @@ def test_every_kernel_has_a_unit() -> None:
     assert sources.kernel_units() == {name: unit for name, (unit, _threads, _bytes) in host.kernels().items()}
 
 
-# The noise unit takes as long as all others together: tens of seconds. Its kernels are compiled by nvcc in CI anyway.
-@pytest.mark.parametrize("unit", [unit for unit in sources.UNITS if unit != "noise"])
+@pytest.mark.parametrize("unit", sources.UNITS)
 def test_units_compile(unit: str) -> None:
     text = compiled(unit, "compute_80")
     found = dict(zip(re.findall(r"\.entry plr_(\w+)", text), re.findall(r"\.maxntid (\d+)", text), strict=True))

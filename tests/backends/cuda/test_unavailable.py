@@ -20,6 +20,7 @@ from plr_fast.backends.cuda.launch import Launch
 from plr_fast.backends.cuda.memory import TorchMemory
 from plr_fast.cli import doctor
 from plr_fast.ops import homes
+from plr_fast.ops.home_devices import TorchHome
 from tests.backends.processes import run
 
 OLD_DRIVER = "counting CUDA devices: cudaErrorInsufficientDriver (CUDA driver version is insufficient); install a newer"
@@ -299,7 +300,7 @@ def test_out_of_memory_says_where_and_what_to_do(monkeypatch: pytest.MonkeyPatch
         "free. Process 7 has 75 GiB memory in use. See documentation for Memory Management"
     )
     monkeypatch.setattr(torch, "empty", failing(torch.cuda.OutOfMemoryError(said)))
-    home = homes.TorchHome(torch.device("cuda", 0))
+    home = TorchHome(torch.device("cuda", 0))
     for call in (lambda: home.empty((2, 3), "float32"), lambda: TorchMemory(torch.device("cuda", 0)).empty(5)):
         with pytest.raises(
             DeviceMemoryError, match=r"no memory on cuda:0: pass fewer .* which 3.50 GiB is free\.$"
