@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ...evaluation.sheets import Draw
 
 COLOURS = "inferno"
-_OPACITY = 0.6
-_ACROSS = 3
+_OPACITY = 0.15, 0.7  # of no activity, and what the greatest adds: where little happens the slice is seen
+_ACROSS = 4
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,16 @@ def activation_figure(image: Picture, mask: BoolArray, groups: Sequence[tuple[st
     items: list[Heading | Row | Bar] = []
     for heading, maps in groups:
         items.append(Heading(heading))
-        labels = short_labels([one.name for one in maps], 18)
-        for start in range(0, len(maps), _ACROSS):
-            part = maps[start : start + _ACROSS]
-            columns = 1 + min(len(maps), _ACROSS)
-            titles = [_title(label, one) for label, one in zip(labels[start:], part, strict=False)]
-            items.append(Row([_slice(image), *(_over(image, one.values) for one in part)], columns, ("slice", *titles)))
-            items.append(Row([grey_panel(image, mask), *(_plain(one.values) for one in part)], columns))
+        labels = short_labels([one.name for one in maps], 15)
+        across = -(-len(maps) // -(-len(maps) // _ACROSS))  # rows of equal length
+        for start in range(0, len(maps), across):
+            part = maps[start : start + across]
+            titles = [_title(label, one) for label, one in zip(labels[start : start + across], part, strict=True)]
+            first = start == 0
+            seen: list[Draw | None] = [grey_panel(image), grey_panel(image, mask)] if first else [None, None]
+            head = "slice" if first else ""
+            items.append(Row([seen[0], *(_over(image, one.values) for one in part)], 1 + across, (head, *titles)))
+            items.append(Row([seen[1], *(_plain(one.values) for one in part)], 1 + across))
     items.append(Bar("activation, as a share of the map's greatest value", extend="neither"))
     with styled():
         return build(items)
@@ -136,19 +139,11 @@ def _share(values: Picture) -> Picture:
     return values / np.float32(greatest) if greatest > 0 else values
 
 
-def _slice(image: Picture) -> Draw:
-    def draw(axes: Axes) -> None:
-        show_grey(axes, image)
-
-    return draw
-
-
 def _over(image: Picture, values: Picture) -> Draw:
     def draw(axes: Axes) -> AxesImage:
         show_grey(axes, image)
-        # One opacity for each pixel: the colour bar then has the colours in full.
-        opacity = np.full(values.shape, _OPACITY)
-        shown = axes.imshow(_share(values), cmap=COLOURS, vmin=0, vmax=1, alpha=opacity)
+        share = _share(values)
+        shown = axes.imshow(share, cmap=COLOURS, vmin=0, vmax=1, alpha=_OPACITY[0] + _OPACITY[1] * share)
         bare(axes)
         return shown
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...evaluation.figures import WIDTH, new_figure, short_labels, shorten, styled
-from .spreads import GREY, Look, Spread, offsets
+from .spreads import GREY, INK, Look, Spread, offsets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,9 +42,9 @@ def fractions_figure(
             first = first or axes
             if baseline in methods and name != baseline:
                 known = {places[fraction]: spread.mean for fraction, spread in methods[baseline].items()}
-                axes.plot(list(known), list(known.values()), color="#16191D", linewidth=0.8, zorder=1)
+                axes.plot(list(known), list(known.values()), color=INK, linewidth=0.8, zorder=1)
             _over_fractions(axes, {places[fraction]: spreads[fraction] for fraction in spreads}, styles[name])
-            axes.set_title(labels[name], fontsize=8.5, color=GREY if name in styles and _grey(styles[name]) else None)
+            axes.set_title(labels[name], fontsize=8.5, color=GREY if styles[name].colour == GREY else INK)
             axes.label_outer()
             if number + columns >= len(methods):
                 axes.tick_params(labelbottom=True)
@@ -78,12 +78,12 @@ def forest_figure(
             axes = figure.add_subplot(grid[place], sharex=panels[0] if panels else None)
             panels.append(axes)
             if zero:
-                axes.axvline(0, color="#16191D", linewidth=0.9, zorder=1)
+                axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
             for row, spread in enumerate(spreads):
                 _across(axes, row, spread, styles[spread.name], zero=zero)
             axes.set_yticks(range(len(spreads)), short_labels([spread.name for spread in spreads], 22))
             for text, spread in zip(axes.get_yticklabels(), spreads, strict=True):
-                text.set_color(GREY if spread.control else "#16191D")
+                text.set_color(GREY if spread.control else INK)
             axes.set_ylim(len(spreads) - 0.4, -0.6)
             axes.set_title(shorten(heading, 60), loc="left")
             axes.grid(visible=False, axis="y")
@@ -98,10 +98,6 @@ def forest_figure(
             label = f"{ends[0]}{label}{ends[1]}"
         panels[-1].set_xlabel(label)
     return figure
-
-
-def _grey(look: Look) -> bool:
-    return look.colour == GREY
 
 
 def _over_fractions(axes: Axes, spreads: Mapping[int, Spread], look: Look) -> None:

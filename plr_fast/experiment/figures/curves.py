@@ -11,7 +11,7 @@ import numpy as np
 
 from ...evaluation.figures import WIDTH, new_figure, short_labels, styled
 from ...evaluation.metrics import FloatArray, IntArray
-from .spreads import Look
+from .spreads import INK, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def roc_panels(
     def draw(axes: Axes, name: str) -> None:
         axes.plot([0, 1], [0, 1], color="#8A929C", linewidth=0.8, linestyle=(0, (2, 2)))
         if baseline in bands and name != baseline:
-            axes.plot(GRID, bands[baseline].mean, color="#16191D", linewidth=0.8)
+            axes.plot(GRID, bands[baseline].mean, color=INK, linewidth=0.8)
         band, look = bands[name], styles[name]
         if band.repeats > 1:
             low, high = (band.mean - band.deviation).clip(0, 1), (band.mean + band.deviation).clip(0, 1)

@@ -12,7 +12,7 @@ import numpy as np
 from ...evaluation.figures import line_style, marker
 from ...evaluation.metrics import FloatArray
 
-GREY = "#6B7480"
+GREY, INK = "#6B7480", "#16191D"
 _CONTROL_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -67,7 +67,7 @@ def looks(names: Sequence[str], controls: Sequence[str], baseline: str = "") -> 
             found[name] = Look(GREY, _CONTROL_MARKERS[grey % len(_CONTROL_MARKERS)], (0, (3, 1.5)))
             grey += 1
         elif name == baseline:
-            found[name] = Look("#16191D", "o")
+            found[name] = Look(INK, "o")
         else:
             # Six colours: black, the seventh, is the baseline's.
             found[name] = Look(str(line_style(coloured % 6)["color"]), marker(coloured + 1))
