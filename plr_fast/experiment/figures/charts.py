@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...evaluation.figures import WIDTH, new_figure, short_labels, shorten, styled
-from .spreads import GREY, INK, Look, Spread, offsets
+from .spreads import GREY, INK, Look, Spread, columns_for, offsets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def fractions_figure(
     """
     fractions = sorted({fraction for spreads in methods.values() for fraction in spreads})
     places = {fraction: place for place, fraction in enumerate(fractions)}
-    columns = min(3, len(methods))
+    columns = columns_for(len(methods))
     rows = -(-len(methods) // columns)
     labels = dict(zip(methods, short_labels(list(methods), 22 if columns > 1 else 40), strict=True))
     with styled():
@@ -65,13 +65,13 @@ def forest_figure(
         sections: (heading, methods); panels of equal width below each other on one axis.
         label: of that axis.
         styles: method -> look.
-        zero: the values are differences: a line at 0, the axis symmetric about it, and a filled marker only where
-            the interval leaves 0 out.
+        zero: the values are differences: a line at 0, always in view, and a filled marker only where the interval
+            leaves 0 out.
         lower_is_better: turns the words at the ends of a difference's axis.
     """
     count = sum(len(spreads) for _, spreads in sections)
     with styled():
-        figure = new_figure(WIDTH, 0.7 + 0.28 * len(sections) + 0.235 * count)
+        figure = new_figure(WIDTH, 0.7 + 0.28 * len(sections) + 0.26 * count)
         grid = figure.add_gridspec(len(sections), 1, height_ratios=[len(spreads) + 0.4 for _, spreads in sections])
         panels: list[Axes] = []
         for place, (heading, spreads) in enumerate(sections):
@@ -92,8 +92,9 @@ def forest_figure(
             if place + 1 < len(sections):
                 axes.tick_params(labelbottom=False)
         if zero:
-            bound = max(abs(value) for value in panels[-1].get_xlim())
-            panels[-1].set_xlim(-bound, bound)
+            low, high = panels[-1].get_xlim()
+            aside = 0.1 * (high - low)
+            panels[-1].set_xlim(min(low, -aside), max(high, aside))
             ends = ("better  ←  ", "  →  worse") if lower_is_better else ("worse  ←  ", "  →  better")
             label = f"{ends[0]}{label}{ends[1]}"
         panels[-1].set_xlabel(label)
@@ -116,18 +117,18 @@ def _over_fractions(axes: Axes, spreads: Mapping[int, Spread], look: Look) -> No
 
 
 def _across(axes: Axes, row: int, spread: Spread, look: Look, *, zero: bool) -> None:
+    # Dots above their interval: neither hides the other.
     axes.plot(
-        spread.values, row + offsets(len(spread.values), 0.24), ".", color=look.colour, markersize=4.5, alpha=0.45,
+        spread.values, row - 0.2 + offsets(len(spread.values), 0.12), ".", color=look.colour, markersize=4.5, alpha=0.5,
         markeredgewidth=0, zorder=2,
     )  # fmt: skip
     if not math.isfinite(spread.mean):
         return
+    y = row + 0.14
     if spread.has_interval:
-        axes.plot(
-            [spread.low, spread.high], [row, row], color=look.colour, linestyle=look.dashes, linewidth=1.6, zorder=3
-        )
+        axes.plot([spread.low, spread.high], [y, y], color=look.colour, linestyle=look.dashes, linewidth=1.6, zorder=3)
     certain = not zero or spread.leaves_zero_out
     axes.plot(
-        spread.mean, row, look.marker, color=look.colour, markersize=6, zorder=4,
+        spread.mean, y, look.marker, color=look.colour, markersize=6, zorder=4,
         markerfacecolor=look.colour if certain else "white", markeredgecolor="white" if certain else look.colour,
     )  # fmt: skip

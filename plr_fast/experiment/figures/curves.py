@@ -11,7 +11,7 @@ import numpy as np
 
 from ...evaluation.figures import WIDTH, new_figure, short_labels, styled
 from ...evaluation.metrics import FloatArray, IntArray
-from .spreads import INK, Look
+from .spreads import INK, Look, columns_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +132,7 @@ def _unit_panels(
     names: Sequence[str], below: Mapping[str, str], draw: Callable[[Axes, str], None], x: str, y: str
 ) -> Figure:
     """Square panels over [0, 1]², side by side, each under a method's name."""
-    columns = 2 if len(names) in (2, 4) else min(3, len(names))
+    columns = columns_for(len(names))
     rows = -(-len(names) // columns)
     labels = dict(zip(names, short_labels(names, 66 // columns - 2), strict=True))
     side = min(2.6, (WIDTH - 0.55) / columns)

@@ -11,6 +11,7 @@ import numpy as np
 from ...evaluation import pictures
 from ...evaluation.corruptions import make_test_sets
 from ...evaluation.draw import Album, draw_real, draw_restorations, file_name
+from ...evaluation.figures import listing
 from ...evaluation.inference import restore
 from ...evaluation.restoration import Picture, RestorationTestSet, choose_slices, middle
 from ...files import atomic_path
@@ -18,6 +19,7 @@ from ..before_after import BeforeAfter
 from .generation import draw_generations
 from .runs import ShownRuns
 
+_SLIDERS = 6  # restorers that get sliders: a page of many more is not read
 _LEAST_SIDE = 384  # pixels: small slices are enlarged to at least this for the slider
 
 
@@ -52,6 +54,10 @@ def draw_slices(
     negatives = choose_slices(store, candidates[store.mask_ok[candidates]], max(examples, 1))
     chosen = pictures.choose_shown(store, store.select("test", 1), len(negatives), examples)
     networks = {run.name: run.model() for run in runs}
+    if len(runs) > _SLIDERS:
+        absent.append(
+            f"{shown.dataset.name}: sliders of {listing([run.name for run in runs[_SLIDERS:]])}, which are many"
+        )
     pairs: list[BeforeAfter] = []
 
     if len(chosen.positions):
@@ -66,7 +72,7 @@ def draw_slices(
         rows = pictures.restored_rows(store, by_name, chosen.positions, corrupted, restored)
         draw_restorations(album, rows, about=about)
         identity = store.ids[negatives[chosen.positions[0]]]
-        for name, (kind, results) in restored.items():
+        for name, (kind, results) in list(restored.items())[:_SLIDERS]:
             spoiled, original = middle(corrupted[kind][0])[0], corrupted[kind][1][0]
             error, before = (float(((one - original) ** 2).mean()) for one in (results[0], spoiled))
             change = f"The mean squared error to the {normal} slice is {before:.4f} before and {error:.4f} after."
@@ -92,7 +98,7 @@ def draw_slices(
         draw_real(album, pictures.real_examples(store, chosen.real, answers), positive, about=about)
         image = pictures.real_slices(store, chosen.real[:1])[0]
         mask = np.asarray(store.masks[chosen.real[0]]).astype(bool)
-        for name, answer in answers.items():
+        for name, answer in list(answers.items())[:_SLIDERS]:
             inside, outside = (float((answer[0] - image)[region].mean()) for region in (mask, ~mask))
             change = (
                 f"On average the lungs changed by {_signed(inside)} and the rest by {_signed(outside)} of the grey "

@@ -75,6 +75,11 @@ def looks(names: Sequence[str], controls: Sequence[str], baseline: str = "") -> 
     return found
 
 
+def columns_for(panels: int) -> int:
+    """How many panels stand side by side: at most three, no lonely one where that can be helped."""
+    return 2 if panels in (2, 4) else min(3, panels)
+
+
 def offsets(count: int, reach: float) -> FloatArray:
     """Where the dots of ``count`` repeats lie beside their middle: always the same place for the same repeat."""
     return np.zeros(1) if count == 1 else np.linspace(-reach, reach, count)
