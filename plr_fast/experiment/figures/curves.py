@@ -66,9 +66,8 @@ def roc_band(repeats: Sequence[tuple[IntArray, FloatArray]]) -> RocBand | None:
         if len(np.unique(labels)) < 2:
             continue
         false_rate, true_rate, _ = roc_curve(labels, scores, drop_intermediate=False)
-        # At a vertical step the curve has several heights: the upper end, but (0, 0) where it begins.
-        last = np.append(np.flatnonzero(np.diff(false_rate)), len(false_rate) - 1)
-        curves.append(np.interp(GRID, false_rate[last], true_rate[last]))
+        # Where the curve is vertical this gives its upper end, and runs on from there to the lower end of the next.
+        curves.append(np.interp(GRID, false_rate, true_rate))
     if not curves:
         return None
     stack = np.stack(curves)

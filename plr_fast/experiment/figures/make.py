@@ -105,14 +105,15 @@ def _pictures(made: ExperimentFigures, album: Album, shown: ShownRuns, examples:
 
 
 def _patches(made: ExperimentFigures, album: Album, lesions: Path | None, shown: list[ShownRuns], seed: int) -> None:
+    store = shown[0].store if shown else None
     if lesions is not None:
-        draw_patches(album, figure_patches(lesions, None, seed=abs(seed)))
+        draw_patches(album, figure_patches(lesions, store, seed=abs(seed)))
         return
-    if not shown:
+    if store is None:
         made.absent.append("figure 7: neither real lesions nor slices of the experiment are at hand")
         return
     try:
-        draw_patches(album, figure_patches(None, shown[0].store, seed=abs(seed)))
+        draw_patches(album, figure_patches(None, store, seed=abs(seed)))
         made.absent.append("figure 7 shows pseudo lesions only: no folder of real lesions was given")
     except DataError as error:
         made.absent.append(f"figure 7: {error}")

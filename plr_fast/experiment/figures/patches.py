@@ -47,7 +47,7 @@ class PatchRows:
     Attributes:
         kinds: heading -> uint8 (N, S, S), in the order of the figure.
         real: whether the first kind are real lesions.
-        window: side of the windows that were cut from slices, in their own pixels.
+        window: side of the windows, in the pixels of the slices with lesions (or else of the store).
         source: where lung (and real lesions) came from, in words.
     """
 
@@ -60,32 +60,38 @@ class PatchRows:
 def figure_patches(lesions: Path | None, store: SliceStore | None, *, seed: int = 0) -> PatchRows:
     """Cut the patches of figure 7.
 
-    With ``lesions`` the lung is that of the same pictures beside their lesions, else that of the store's normal slices.
+    With ``lesions`` the lung is that of the same pictures beside their lesions, where it can be found by itself; else,
+    and without ``lesions``, that of the store's normal slices; with neither, patches made of lung are left out.
 
     Args:
         lesions: folder with ``images`` and ``masks`` of real lesions, or None.
-        store: where lung is taken from without ``lesions``.
+        store: where lung is taken from otherwise, or None.
         seed: of places and pseudo lesions.
 
     Raises:
         DataError: the folder is not as it should be, or nothing can be cut from what there is.
         ValueError: neither ``lesions`` nor ``store`` is given.
     """
+    if lesions is None and store is None:
+        raise ValueError("figure 7 needs a folder of lesions or a store")
     kinds: dict[str, PatchSet] = {}
+    sources: list[str] = []
+    lung: list[LungSlice] = []
     window = WINDOW
     if lesions is not None:
         slices = read_lesion_slices(lesions)
         kinds["Real lesions"] = lesion_patches(slices, _SHOWN, seed=seed)
-        lung, source = free_lung(slices), f"{len(slices)} slices with outlined lesions in {lesions.name}"
-    elif store is not None:
+        sources.append(f"{len(slices)} slices with outlined lesions in {lesions.name}")
+        lung = free_lung(slices)
+    if store is not None and not lung:
         window = max(4, round(WINDOW * store.size / _PAPER_SIDE))
-        lung, source = store_lung(store), f"{store.class_names[0]} training slices of the experiment"
-    else:
-        raise ValueError("figure 7 needs a folder of lesions or a store")
-    kinds |= _altered(lung, window, seed)
+        lung = store_lung(store)
+        sources.append(f"{store.class_names[0]} training slices of the experiment ({window}×{window} pixels)")
+    if lung:
+        kinds |= _altered(lung, window, seed)
     kinds["Perlin patches, as they are pasted (PLR-P)"] = bank_patches(LesionBank.generate(_SHOWN, seed=seed))
     shown = {name: found.patches[spread(len(found), _SHOWN)] for name, found in kinds.items()}
-    return PatchRows(shown, lesions is not None, window, source)
+    return PatchRows(shown, lesions is not None, WINDOW if lesions is not None else window, listing(sources))
 
 
 def patches_figure(rows: PatchRows) -> Figure:
