@@ -161,7 +161,8 @@ def bank_noise(bank: LesionBank, count: int) -> list[Grey]:
         if len(members):
             perlin_noise(
                 made.shape, cells=noise.cells, octaves=noise.octaves, persistence=noise.persistence,
-                lacunarity=settings.lacunarity, seed=settings.seed, samples=members.tolist(), dtype="uint8", grey="minmax", out=made,
+                lacunarity=settings.lacunarity, seed=settings.seed, samples=members.tolist(), dtype="uint8",
+                grey="minmax", out=made,
             )  # fmt: skip
         images |= zip(members.tolist(), made, strict=True)
     return [images[number] for number in sorted(images)]
