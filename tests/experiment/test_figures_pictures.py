@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,14 @@ def test_networks_are_found_for_the_first_repeat_that_has_them(results, store):
     assert list(shown.encoders) == list(shown.restorers) == ["PLR-P", "PLR-G", "Clouds"]
     assert list(shown.classifiers[0.5]) == ["RI", "PLR-P", "PLR-G", "Clouds"]
     assert shown.store.fingerprint == store.fingerprint
+
+
+def test_pretraining_that_does_not_restore_is_no_restorer(results):
+    shown, _ = shown_runs(results, results.plan.datasets[0])
+    assert shown is not None
+    run = shown.encoders["PLR-G"]
+    without = replace(run, config={"config": {**run.config["config"], "restore_weight": 0.0}})
+    assert list(replace(shown, encoders={**shown.encoders, "PLR-G": without}).restorers) == ["PLR-P", "Clouds"]
 
 
 def test_deleted_and_damaged_networks_cost_their_pictures_alone(results, store, tmp_path):

@@ -33,8 +33,12 @@ class ShownRuns:
 
     @property
     def restorers(self) -> dict[str, TrainedRun]:
-        """Method -> its pretraining, of those that restore slices."""
-        return {name: run for name, run in self.encoders.items() if run.kind == "restorer"}
+        """Method -> its pretraining, of those that learned to restore slices."""
+        return {
+            name: run
+            for name, run in self.encoders.items()
+            if run.kind == "restorer" and run.setting("restore_weight", 1.0) > 0
+        }
 
 
 @dataclass
