@@ -32,7 +32,7 @@ from .figures_pictures import (
     real_figure,
     restoration_figure,
 )
-from .metrics import Confusion, FloatArray, IntArray
+from .metrics import BoolArray, Confusion, FloatArray, IntArray
 from .report_tables import shown_pairs
 from .restoration import Picture
 
@@ -162,21 +162,30 @@ def draw_errors(
             )
 
 
-def draw_generation(album: Album, noise: Sequence[Grey], patches: Sequence[Grey], corrupted: Picture) -> None:
-    """Figure 5 of the paper."""
+def draw_generation(
+    album: Album,
+    noise: Sequence[Grey],
+    patches: Sequence[Grey],
+    corrupted: Picture,
+    mask: BoolArray | None = None,
+    *,
+    about: str = "",
+) -> None:
+    """Figure 5 of the paper; ``about`` ends its title, the other pictures are those of :func:`generation_figure`."""
+    outline = ", outlined" if mask is not None else ""
     album.add(
-        "fig05-pseudo-lesions",
-        generation_figure(noise, patches, corrupted),
+        f"fig05-pseudo-lesions-{about}",
+        generation_figure(noise, patches, corrupted, mask),
         section="pictures",
-        title="How a pseudo COVID-19 slice is made (the paper's figure 5)",
+        title=_about("How a pseudo COVID-19 slice is made (the paper's figure 5)", about),
         caption="(a) Perlin octave noise; (b) patches cut from such noise and kept for their brightness, to scale "
-        "with each other; (c) a normal slice of the test set with patches pasted into its lungs.",
+        f"with each other; (c) a normal slice of the test set with patches pasted into its lungs{outline}.",
         alt="Three panels: four cloudy noise images, a grid of small bright cloudy patches of different sizes, and a "
-        "chest CT slice with such patches inside the lungs.",
+        f"chest CT slice with such patches inside the lungs{outline}.",
     )
 
 
-def draw_restorations(album: Album, figures: Sequence[Sequence[RestoredExample]]) -> None:
+def draw_restorations(album: Album, figures: Sequence[Sequence[RestoredExample]], *, about: str = "") -> None:
     """Figure 8 of the paper, one figure for each slice (or for the slices of a single restorer)."""
     for place, rows in enumerate(figures, start=1):
         slices = listing(list(dict.fromkeys(row.slice_id for row in rows)))
@@ -184,7 +193,7 @@ def draw_restorations(album: Album, figures: Sequence[Sequence[RestoredExample]]
             f"fig08-restoration-{place}",
             restoration_figure(rows),
             section="pictures",
-            title="Restoration of corrupted slices (the paper's figure 8)"
+            title=_about("Restoration of corrupted slices (the paper's figure 8)", about)
             + (f", slice {place} of {len(figures)}" if len(figures) > 1 else ""),
             caption="The last column is what is still wrong: red is too bright, blue too dark, white is right; the "
             f"scale ends at ±{DIFFERENCE_RANGE:g} of the full grey range. Chosen by place in the store, not by result: "
@@ -194,7 +203,7 @@ def draw_restorations(album: Album, figures: Sequence[Sequence[RestoredExample]]
         )
 
 
-def draw_real(album: Album, examples: Sequence[RealExample], class_name: str) -> None:
+def draw_real(album: Album, examples: Sequence[RealExample], class_name: str, *, about: str = "") -> None:
     """Figure 10 of the paper: one figure for each slice where there are several restorers, else one for all."""
     groups = [list(examples)] if examples and len(examples[0].restored) == 1 else [[example] for example in examples]
     for place, members in enumerate(groups, start=1):
@@ -208,7 +217,7 @@ def draw_real(album: Album, examples: Sequence[RealExample], class_name: str) ->
             f"fig10-real-{place}",
             real_figure(members, class_name),
             section="pictures",
-            title=f"Restoration of real {class_name} slices (the paper's figure 10)"
+            title=_about(f"Restoration of real {class_name} slices (the paper's figure 10)", about)
             + (f", slice {place} of {len(groups)}" if len(groups) > 1 else ""),
             caption=f"{layout}: blue is darkened (dense tissue taken away), red is brightened. Slices were chosen by "
             "group, not by result.",
@@ -233,6 +242,10 @@ def draw_training(album: Album, curves: Sequence[TrainingCurve], *, kind: str) -
         caption=f"Dashed: training loss; solid: validation loss.{below}",
         alt=f"{task} curves. {spoken}",
     )
+
+
+def _about(title: str, about: str) -> str:
+    return f"{title}: {about}" if about else title
 
 
 def file_name(name: str) -> str:

@@ -264,7 +264,7 @@ def _restore_all(
     with _step(progress, "Pictures of restorations"):
         perlin = next((test_set for test_set in test_sets if pictures.has_patches(test_set)), None)
         if perlin is not None and perlin.name in examples:
-            noise, patches = pictures.noise_and_patches(perlin, config.seed)
+            noise, patches = pictures.noise_and_patches(perlin)
             draw.draw_generation(album, noise, patches, middle(examples[perlin.name][0])[0])
         if shown_restored:
             draw.draw_restorations(

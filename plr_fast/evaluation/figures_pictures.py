@@ -79,23 +79,28 @@ class ErrorExample:
     positive: bool
 
 
-def generation_figure(noise: Sequence[Grey], patches: Sequence[Grey], corrupted: Picture) -> Figure:
+def generation_figure(
+    noise: Sequence[Grey], patches: Sequence[Grey], corrupted: Picture, mask: BoolArray | None = None
+) -> Figure:
     """Figure 5: (a) Perlin noise images, (b) lesion-like patches cut from noise, (c) a slice with pasted patches.
 
     Args:
         noise: four uint8 (H, W) noise images of one size.
         patches: uint8 patches of any sizes; as many as fill a square grid are shown, all to the same scale.
         corrupted: float32 (S, S) in [0, 1].
+        mask: lungs, bool (S, S): their outline is drawn, which pseudo lesions keep within.
     """
-    height, width = noise[0].shape
-    border = max(2, width // 50)
-    four = np.full((2 * height + border, 2 * width + border), 255, dtype=np.uint8)
-    for index, image in enumerate(noise[:4]):
-        top, left = (index // 2) * (height + border), (index % 2) * (width + border)
-        four[top : top + height, left : left + width] = image
     titles = ("(a) Perlin noise", "(b) lesion-like patches", "(c) pseudo lesions")
     with styled():
-        return build([Row([_grey(four), _grey(contact_sheet(patches)), _grey(corrupted)], 3, titles)])
+        return build(
+            [
+                Row(
+                    [grey_panel(four_in_one(noise)), grey_panel(contact_sheet(patches)), grey_panel(corrupted, mask)],
+                    3,
+                    titles,
+                )
+            ]
+        )
 
 
 def restoration_figure(examples: Sequence[RestoredExample]) -> Figure:
@@ -105,10 +110,10 @@ def restoration_figure(examples: Sequence[RestoredExample]) -> Figure:
     for example in examples:
         items.append(Heading(shorten(example.label, 72)))
         panels = [
-            _grey(example.original),
-            _grey(example.corrupted),
-            _grey(example.restored),
-            _difference(example.restored - example.original),
+            grey_panel(example.original),
+            grey_panel(example.corrupted),
+            grey_panel(example.restored),
+            difference_panel(example.restored - example.original),
         ]
         items.append(Row(panels, len(titles), titles if len(items) == 1 else ()))
     items.append(Bar("too dark   ←   what is still wrong   →   too bright"))
@@ -127,10 +132,10 @@ def real_figure(examples: Sequence[RealExample], class_name: str) -> Figure:
     for example in examples:
         items.append(Heading(shorten(f"{class_name} slice {example.label}", 72)))
         first = len(items) == 1
-        original = _grey(example.image)
+        original = grey_panel(example.image)
         if len(names) == 1:
             restored = example.restored[names[0]]
-            row = [original, _grey(restored), _difference(restored - example.image, example.mask)]
+            row = [original, grey_panel(restored), difference_panel(restored - example.image, example.mask)]
             titles: Sequence[str] = ("original", shorten(f"restored by {names[0]}", 32), "restored − original")
             items.append(Row(row, 3, titles if first else ()))
             continue
@@ -138,11 +143,11 @@ def real_figure(examples: Sequence[RealExample], class_name: str) -> Figure:
         for start in range(0, len(names), _RESTORERS_ACROSS):
             part = names[start : start + _RESTORERS_ACROSS]
             columns = 1 + min(len(names), _RESTORERS_ACROSS)
-            pictures = [_grey(example.restored[name]) for name in part]
-            maps = [_difference(example.restored[name] - example.image, example.mask) for name in part]
+            pictures = [grey_panel(example.restored[name]) for name in part]
+            maps = [difference_panel(example.restored[name] - example.image, example.mask) for name in part]
             titles = ("original", *(labels[name] for name in part))
             items.append(Row([original, *pictures], columns, titles if first else ()))
-            items.append(Row([_grey(example.image, example.mask), *maps], columns))
+            items.append(Row([grey_panel(example.image, example.mask), *maps], columns))
     items.append(Bar("darkened   ←   restored − original   →   brightened"))
     with styled():
         return build(items)
@@ -156,9 +161,20 @@ def errors_figure(name: str, missed: Sequence[ErrorExample], false_alarms: Seque
         if examples:
             items.append(Heading(f"{shorten(name, 40)}: {title}"))
             titles = [f"{shorten(example.label, 64 // columns)}\nscore {example.score:.2f}" for example in examples]
-            items.append(Row([_grey(example.image) for example in examples], columns, titles))
+            items.append(Row([grey_panel(example.image) for example in examples], columns, titles))
     with styled():
         return build(items)
+
+
+def four_in_one(noise: Sequence[Grey]) -> Grey:
+    """Four images of one size, two by two with a white line between: uint8 (H, W). Fewer leave white places."""
+    height, width = noise[0].shape
+    border = max(2, width // 50)
+    four = np.full((2 * height + border, 2 * width + border), 255, dtype=np.uint8)
+    for index, image in enumerate(noise[:4]):
+        top, left = (index // 2) * (height + border), (index % 2) * (width + border)
+        four[top : top + height, left : left + width] = image
+    return four
 
 
 def contact_sheet(patches: Sequence[Grey], *, background: int = 255) -> Grey:
@@ -176,7 +192,9 @@ def contact_sheet(patches: Sequence[Grey], *, background: int = 255) -> Grey:
     return sheet
 
 
-def _grey(image: npt.NDArray[np.generic], mask: BoolArray | None = None) -> Draw:
+def grey_panel(image: npt.NDArray[np.generic], mask: BoolArray | None = None) -> Draw:
+    """A panel with a slice, float in [0, 1] or uint8, and the outline of its lungs if ``mask`` is given."""
+
     def draw(axes: Axes) -> None:
         show_grey(axes, image)
         if mask is not None:
@@ -185,7 +203,9 @@ def _grey(image: npt.NDArray[np.generic], mask: BoolArray | None = None) -> Draw
     return draw
 
 
-def _difference(difference: npt.NDArray[np.floating], mask: BoolArray | None = None) -> Draw:
+def difference_panel(difference: npt.NDArray[np.floating], mask: BoolArray | None = None) -> Draw:
+    """A panel with restored − original (float, (S, S)) from blue to red, and the outline of the lungs if given."""
+
     def draw(axes: Axes) -> AxesImage:
         shown = axes.imshow(difference, cmap="RdBu_r", vmin=-DIFFERENCE_RANGE, vmax=DIFFERENCE_RANGE)
         bare(axes)

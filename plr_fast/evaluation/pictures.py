@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .restoration import Pictures, RestorationTestSet, middle
 
 if TYPE_CHECKING:
     from ..data.store import SliceStore
+    from ..ops import LesionBank
 
 _SHOWN_PATCHES = 49
 
@@ -141,11 +142,27 @@ def has_patches(test_set: RestorationTestSet) -> bool:
     return getattr(test_set.dataset, "bank", None) is not None
 
 
-def noise_and_patches(test_set: RestorationTestSet, seed: int) -> tuple[list[Grey], list[Grey]]:
-    """Panels (a) and (b) of figure 5: four noise images, and patches of the bank of a Perlin test set."""
-    from plr_fast import perlin_noise
+def noise_and_patches(test_set: RestorationTestSet) -> tuple[list[Grey], list[Grey]]:
+    """Panels (a) and (b) of figure 5: the first noise images of a Perlin test set's bank, and patches cut from all."""
+    bank: LesionBank = test_set.dataset.bank  # type: ignore[attr-defined]
+    return bank_noise(bank, 4), [np.asarray(bank[index]) for index in spread(len(bank), _SHOWN_PATCHES)]
 
-    noise = perlin_noise((4, 256, 256), dtype="uint8", grey="minmax", seed=seed)
-    bank: Any = test_set.dataset.bank  # type: ignore[attr-defined]
-    patches = [np.asarray(bank[index]) for index in spread(len(bank), _SHOWN_PATCHES)]
-    return [np.asarray(image) for image in noise], patches
+
+def bank_noise(bank: LesionBank, count: int) -> list[Grey]:
+    """The first ``count`` noise images (or all, if there are fewer) that the patches of a bank were cut from."""
+    from ..ops import perlin_noise
+    from ..ops.bank_settings import image_groups
+
+    settings = bank.settings
+    images: dict[int, Grey] = {}
+    for noise, ids in image_groups(settings):
+        members = ids[ids < count]
+        made = np.empty((len(members), settings.size, settings.size), np.uint8)
+        if len(members):
+            perlin_noise(
+                made.shape, cells=noise.cells, octaves=noise.octaves, persistence=noise.persistence,
+                lacunarity=settings.lacunarity, seed=settings.seed, samples=members.tolist(), dtype="uint8",
+                grey="minmax", out=made,
+            )  # fmt: skip
+        images |= zip(members.tolist(), made, strict=True)
+    return [images[number] for number in sorted(images)]

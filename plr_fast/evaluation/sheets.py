@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .figures import WIDTH, new_figure
 
@@ -60,9 +60,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Bar:
-    """A colour bar for the last panel above that returned its image."""
+    """A colour bar for the last panel above that returned its image.
+
+    Attributes:
+        label: below it.
+        extend: at which ends values go on beyond the scale.
+    """
 
     label: str
+    extend: Literal["neither", "both", "min", "max"] = "both"
 
 
 def build(items: Sequence[Heading | Row | Bar]) -> Figure:
@@ -81,7 +87,7 @@ def build(items: Sequence[Heading | Row | Bar]) -> Figure:
         elif image is not None:
             left, width = 0.18 * WIDTH, 0.64 * WIDTH
             place = figure.add_axes((left / WIDTH, (top - 0.2) / height, width / WIDTH, 0.09 / height))
-            bar = figure.colorbar(image, cax=place, orientation="horizontal", extend="both")
+            bar = figure.colorbar(image, cax=place, orientation="horizontal", extend=item.extend)
             bar.set_label(item.label, fontsize=7.8, labelpad=2)
             place.tick_params(labelsize=7.5, length=2, pad=1.5)
             bar.outline.set_visible(False)
