@@ -37,6 +37,7 @@ COMMANDS = {
     "pretrain": Command("pretrain", "train a U-Net to remove pseudo lesions from normal slices"),
     "finetune": Command("finetune", "train a classifier, from a pretrained encoder or from scratch"),
     "evaluate": Command("evaluate", "metrics with intervals, pictures and a self-contained report"),
+    "experiment": Command("experiment", "methods × label fractions × repeats × data sets: train, judge, compare"),
     "config": Command("config", "list, show and compare named configs; other commands take them as --config NAME"),
     "doctor": Command("doctor", "versions, backends, threads, GPU, and why something is missing"),
 }

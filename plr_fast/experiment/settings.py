@@ -42,12 +42,14 @@ def training_config(
     own: Settings,
     *,
     where: str,
+    pending: bool = False,
     **fixed: Any,
 ) -> Any:
     """The ``PretrainConfig`` or ``FinetuneConfig`` of ``recipe`` with ``layers`` over it, and ``own`` over those.
 
     Settings of the layers that lose their meaning beside others (``blend`` beside ``corruption: gaussian``) step
-    aside; those in ``own`` must have an effect. ``fixed`` are what the experiment gives: store, run, seeds.
+    aside; those in ``own`` must have an effect. ``fixed`` are what the experiment gives: store, run, seeds. With
+    ``pending`` the run that it begins with is still to come.
 
     Raises:
         ConfigError: a setting is out of range, or one of ``own`` would have no effect; begins with ``where``.
@@ -62,7 +64,8 @@ def training_config(
         idle = [name for name in config.idle_options() if name not in own]
         config = replace(config, **{name: defaults[name] for name in idle})
     try:
-        replace(config, resume=True).check()  # as if resumed: the run that it begins with may be still to come
+        # A run that is resumed needs what it began with no more.
+        replace(config, resume=pending).check()
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return config

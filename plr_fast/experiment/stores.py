@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -19,7 +19,7 @@ from ..data.split_hash import split_hash
 from ..data.store import SliceStore
 from ..errors import ConfigError, DataError
 from ..files import require_space, storage_error
-from .plan import DatasetPlan, Experiment, Place
+from .plan import DatasetPlan, Place
 from .results import DatasetInfo
 from .settings import derived_seed, prepare_config, settings_sha256
 
@@ -58,18 +58,8 @@ class Split:
         return cast("np.ndarray[Any, np.dtype[np.int64]]", indices[self.store.labels[indices] >= 0])
 
 
-def store_folder(experiment: Experiment, place: Place, recipe: Recipe, out: Path, **shares: float) -> Path:
-    """Where the store of ``place`` is or will be; checks the settings of preparing it."""
-    if place.store is not None:
-        return place.store
-    del experiment
-    return prepare_settings(place, recipe, out, **shares).out
-
-
 def prepare_settings(place: Place, recipe: Recipe, out: Path, **shares: float) -> PrepareConfig:
     """How ``place`` is prepared; the folder's name tells other settings apart."""
-    from dataclasses import replace
-
     config = prepare_config(
         recipe, place.prepare, source=str(place.source), out=out / "stores" / "x", where=place.where, **shares
     )

@@ -26,7 +26,8 @@ class EncoderTask:
         repeat: for the order of work.
         dataset: whose slices it learns from; None for other slices.
         keep: whether its run stays when no cell needs it any more.
-        cost: for the order of work and the time left; any unit, the same for all tasks.
+        size: height and width of the slices.
+        samples: in an epoch of training, and of validation.
     """
 
     key: str
@@ -36,7 +37,14 @@ class EncoderTask:
     repeat: int
     dataset: str | None
     keep: bool
-    cost: float
+    size: int
+    samples: tuple[int, int]
+
+    @property
+    def cost(self) -> float:
+        """For the order of work and the time left; any unit, the same for all tasks."""
+        # A U-Net's step is some three times as long as its encoder's.
+        return _cost(self) * (3.0 if self.dataset is not None else 1.0)
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,8 @@ class CellTask:
     sha256: str
     settings: Mapping[str, Any]
     keep: bool
-    cost: float
+    size: int
+    samples: tuple[int, int]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -82,11 +91,20 @@ class CellTask:
         return self.cell.repeat
 
     @property
+    def cost(self) -> float:
+        return _cost(self) if self.control is None else 1.0
+
+    @property
     def dataset(self) -> str | None:
         return self.cell.dataset
 
 
 Task = EncoderTask | CellTask
+
+
+def _cost(task: Task) -> float:
+    train, val = task.samples
+    return float(task.config.epochs * (3 * train + val) * task.size**2)
 
 
 @dataclass(frozen=True)
