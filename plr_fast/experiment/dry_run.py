@@ -97,7 +97,8 @@ def _time_row(
         how.append(f"a few steps of {watch.kinds} networks, timed now (loading, saving and early stops left out)")
     return (
         f"estimated time: {duration(whole)} with {workers} workers of {threads} threads on {device} (encoders "
-        f"{duration(training / workers)}, cells {duration((sum(times) - training) / workers)}), from {' and '.join(how)}"
+        f"{duration(training / workers)}, cells {duration((sum(times) - training) / workers)}), from "
+        f"{' and '.join(how)}"
     )
 
 
@@ -109,8 +110,8 @@ def _disk_row(grid: Grid, watch: Stopwatch, workers: int, out: Path) -> str:
     kept = sum(largest for task in all_tasks if task.keep)
     between = sum(largest for task in grid.encoders.values() if not task.keep)
     return (
-        f"room on the disk of {out}: at most {_bytes(kept)} for {sum(task.keep for task in all_tasks)} networks that are "
-        f"kept, and {_bytes(between + _COPIES * workers * largest)} in between"
+        f"room on the disk of {out}: at most {_bytes(kept)} for {sum(task.keep for task in all_tasks)} networks that "
+        f"are kept, and {_bytes(between + _COPIES * workers * largest)} in between"
     )
 
 

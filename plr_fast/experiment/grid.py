@@ -228,7 +228,8 @@ class _Builder:
         config: FinetuneConfig = training_config(
             "finetune",
             recipe,
-            (self.experiment.finetune, method.finetune),
+            # The same network as that of the cells, whatever data set or method says of it.
+            (self.experiment.finetune, method.finetune, {name: getattr(finetune, name) for name in _NETWORK}),
             method.supervised.finetune,
             where=where,
             store=store.path,
@@ -335,7 +336,10 @@ class _Builder:
             "methods": list(self.resolved.values()),
         }
         text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
-        return "# Settings of each method as its first cell has them (data set, fraction and repeat of that cell).\n" + text
+        return (
+            "# Settings of each method as its first cell has them (data set, fraction and repeat of that cell).\n"
+            + text
+        )
 
 
 def _runs(method: MethodPlan, dataset: DatasetPlan, entry: FractionPlan) -> bool:
@@ -410,4 +414,3 @@ def dependents(grid: Grid) -> dict[str, list[CellTask]]:
         if cell.needs is not None:
             found[cell.needs].append(cell)
     return found
-

@@ -259,7 +259,9 @@ class _Reader:
         for item, name in zip(node.items(), names, strict=True):
             file = CellKey(name, name, 1.0, 0).file_name
             if file in files:
-                item.fail(f"{name!r} and {files[file]!r} would share their files: names must differ in letters or digits")
+                item.fail(
+                    f"{name!r} and {files[file]!r} would share their files: names must differ in letters or digits"
+                )
             files[file] = name
 
     def _check_places(self, node: Node, datasets: Sequence[DatasetPlan], methods: Sequence[MethodPlan]) -> None:
@@ -311,7 +313,9 @@ def _with_data(experiment: Experiment, data: Mapping[str, str]) -> Experiment:
         raise ConfigError(f"{experiment.path}: the baseline {experiment.baseline} is missing: {' '.join(left_out)}")
     there = {dataset.name for dataset in datasets}
     methods = [
-        replace(method, datasets=tuple(name for name in method.datasets if name in there)) if method.datasets else method
+        replace(method, datasets=tuple(name for name in method.datasets if name in there))
+        if method.datasets
+        else method
         for method in methods
     ]
     return replace(experiment, datasets=tuple(datasets), methods=tuple(methods), left_out=tuple(left_out))

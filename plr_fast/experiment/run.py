@@ -71,14 +71,14 @@ def run_experiment(options: ExperimentOptions) -> Results:
         for sentence in experiment.left_out:
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         if schedule.waiting:
-            _work(grid, schedule, out, devices[: len(schedule.waiting)], threads)
+            _work(schedule, out, devices[: len(schedule.waiting)], threads)
         results = read_results(out)
         finish(results, out)
         _tell_failures(schedule, out)
     return results
 
 
-def _work(grid: Grid, schedule: Schedule, out: Path, devices: Sequence[str], threads: int) -> None:
+def _work(schedule: Schedule, out: Path, devices: Sequence[str], threads: int) -> None:
     """Have all tasks done that can be; raises ``KeyboardInterrupt`` once what is running was saved."""
     running: dict[str, float] = {}  # key -> share that is done
     fatal: Failed | None = None

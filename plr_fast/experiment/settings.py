@@ -71,7 +71,9 @@ def training_config(
     return config
 
 
-def prepare_config(recipe: Recipe, own: Settings, *, source: str, out: Path, where: str, **shares: float) -> PrepareConfig:
+def prepare_config(
+    recipe: Recipe, own: Settings, *, source: str, out: Path, where: str, **shares: float
+) -> PrepareConfig:
     """Settings of preparing ``source``: of the recipe's only those that mean something for such a source.
 
     Raises:

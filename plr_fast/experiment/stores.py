@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -146,7 +145,7 @@ def _split_seed(dataset: DatasetPlan, seed: int) -> int:
 
 def _near(base: SliceStore, out: Path) -> SliceStore:
     """``base`` itself where its files can be linked to from ``out``, else a copy there: one for all repeats."""
-    if os.stat(base.path).st_dev == os.stat(out).st_dev:
+    if base.path.stat().st_dev == out.stat().st_dev:
         return base
     content = hashlib.sha256(f"{base.path.resolve()} {base.fingerprint}".encode()).hexdigest()[:8]
     copy = out / "stores" / f"copy-{content}"

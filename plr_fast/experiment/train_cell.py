@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from ..data.store import SliceStore
     from ..evaluation.metrics import FloatArray, IntArray
     from ..training import FinetuneConfig, PretrainConfig
-    from ..training.config import RunResult
 
-Config = TypeVar("Config", "FinetuneConfig", "PretrainConfig")
 Tell = Callable[[float, str], None]
 """Called with the share that is done and a few words."""
 
@@ -49,22 +47,18 @@ def do_task(task: EncoderTask | CellTask, *, threads: int, accelerator: str, tel
         PlrFastError: as training and judging do.
     """
     started = time.perf_counter()
-    here = {"threads": threads, "accelerator": accelerator, "devices": 1, "num_nodes": 1}
+    here: dict[str, Any] = {"threads": threads, "accelerator": accelerator, "devices": 1, "num_nodes": 1}
     if isinstance(task, EncoderTask):
-        _, warnings = _train(replace(task.config, **here), tell)
-        del warnings  # they are told by the run's own record and by each cell that begins with it
+        _train(replace(task.config, **here), tell)
         summary = _summary(Path(task.config.run))
         _tidy(Path(task.config.run), keep=True)
         (name, value), *_ = summary["best_metric"].items()
         return Done(time.perf_counter() - started, f"{name} {value:.4g}, {summary['epochs']} epochs")
-    cell = _control(task, started) if task.control else _network(replace_config(task, **here), started, tell)
+    task = replace(task, config=replace(task.config, **here))
+    cell = _control(task, started) if task.control else _network(task, started, tell)
     write_cell(task.out, cell)
     _tidy(Path(task.config.run), keep=task.keep)
     return Done(time.perf_counter() - started, _figures(cell))
-
-
-def replace_config(task: CellTask, **changes: Any) -> CellTask:
-    return replace(task, config=replace(task.config, **changes))
 
 
 def is_trained(config: FinetuneConfig | PretrainConfig) -> bool:
@@ -97,7 +91,7 @@ def _network(task: CellTask, started: float, tell: Tell) -> CellResult:
 
     config, run = task.config, Path(task.config.run)
     encoder = _encoder_facts(task)
-    _, said = _train(config, tell)
+    said = _train(config, tell)
     tell(1.0, "judging")
     store = SliceStore.open(task.store)
     model = load_classifier(run)
@@ -192,8 +186,8 @@ def _result(
     )
 
 
-def _train(config: Config, tell: Tell) -> tuple[RunResult, list[str]]:
-    """Train or go on; returns also what the training had to say."""
+def _train(config: FinetuneConfig | PretrainConfig, tell: Tell) -> list[str]:
+    """Train or go on; returns what the training had to say."""
     from ..training import FinetuneConfig, finetune, pretrain
 
     run = Path(config.run)
@@ -204,20 +198,22 @@ def _train(config: Config, tell: Tell) -> tuple[RunResult, list[str]]:
     def watcher(_kind: str, done: float, epochs: int) -> None:
         tell(done / epochs, f"epoch {min(int(done) + 1, epochs)} of {epochs}")
 
-    def go(resume: bool) -> RunResult:
-        chosen = replace(config, resume=resume)
-        return finetune(chosen) if isinstance(chosen, FinetuneConfig) else pretrain(chosen)
+    def go(resume: bool) -> None:
+        if isinstance(config, FinetuneConfig):
+            finetune(replace(config, resume=resume))
+        else:
+            pretrain(replace(config, resume=resume))
 
     with watched(watcher), listened() as said:
         try:
-            result = go(resume)
+            go(resume)
         except CheckpointError:
             if not resume:
                 raise
             # What is left of it is damaged, or of a version with other defaults.
             shutil.rmtree(run)
-            result = go(False)
-    return result, said
+            go(False)
+    return said
 
 
 @contextmanager
@@ -261,7 +257,9 @@ def _summary(run: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads((run / SUMMARY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{run / SUMMARY_FILE} cannot be read: {error}; delete {run} to repeat the run") from error
+        raise CheckpointError(
+            f"{run / SUMMARY_FILE} cannot be read: {error}; delete {run} to repeat the run"
+        ) from error
     return found
 
 

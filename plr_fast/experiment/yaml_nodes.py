@@ -80,8 +80,8 @@ class Node:
         found = self.entries()
         for name, node in found.items():
             if name not in known:
-                owners = [section for section in ("pretrain", "finetune") if section in known]
-                owners = [section for section in owners if name in field_types(section)]
+                sections: list[Section] = ["pretrain", "finetune"]
+                owners = [section for section in sections if section in known and name in field_types(section)]
                 hint = f": it belongs into {' or '.join(owners)}: {{{name}: …}}" if owners else nearest(name, known)
                 node.fail(f"{self.what} has no setting {name!r}{hint} (there are: {', '.join(known)})")
         for name in required:

@@ -121,7 +121,15 @@ class TrainConfig:
         """
         for name in ("epochs", "batch_size", "accumulate", "log_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("seed", "num_workers", "early_stop", "plateau_patience", "checkpoint_every", "context", "checkpoint_epochs"):
+        for name in (
+            "seed",
+            "num_workers",
+            "early_stop",
+            "plateau_patience",
+            "checkpoint_every",
+            "context",
+            "checkpoint_epochs",
+        ):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("seed", self.seed < 2**63, "below 2^63")
         for name in ("max_steps", "threads", "devices", "num_nodes"):
