@@ -83,7 +83,7 @@ class _Builder:
         return Grid(self._plan(infos), self.encoders, tuple(self.cells), sizes)
 
     def _repeats(self, dataset: DatasetPlan, entry: FractionPlan) -> int:
-        return entry.repeats or dataset.repeats
+        return min(dataset.repeats, entry.repeats or dataset.repeats)
 
     def _cell(self, dataset: DatasetPlan, method: MethodPlan, entry: FractionPlan, split: Split) -> None:
         experiment, key = self.experiment, CellKey(dataset.name, method.name, entry.fraction, split.repeat)

@@ -31,6 +31,8 @@ class ExperimentOptions:
     """Processes that train at the same time; default one for each device, on a CPU one for each two cores."""
     devices: str = "auto"
     """Where to train: cpu, or GPUs as cuda:0,cuda:1; auto: all GPUs that there are, else the CPU."""
+    threads: int | None = None
+    """CPU threads of each process; default its share of the cores. The last bits of results depend on it."""
     dry_run: bool = False
     """Prepare and split the slices, show the grid and the time and room that it will take, and train nothing."""
     only: tuple[str, ...] = ()
@@ -47,8 +49,9 @@ class ExperimentOptions:
         Raises:
             ConfigError: names the value and what would be right.
         """
-        if self.jobs is not None and self.jobs < 1:
-            raise ConfigError(f"jobs must be at least 1, not {self.jobs}")
+        for name in ("jobs", "threads"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.dry_run and self.report_only:
             raise ConfigError("give --dry-run or --report-only, not both")
         self.places()

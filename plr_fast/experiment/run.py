@@ -51,7 +51,8 @@ def run_experiment(options: ExperimentOptions) -> Results:
         results = read_results(out)
         finish(results, out)
         return results
-    devices, threads = devices_and_threads(options.devices, options.jobs)
+    devices, share = devices_and_threads(options.devices, options.jobs)
+    threads = options.threads or share
     require_writable(out)
     with _locked(out):
         grid = build_grid(experiment, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import time
@@ -70,7 +69,10 @@ def is_trained(config: FinetuneConfig | PretrainConfig) -> bool:
         recorded = read_record(run)["config"]
     except (CheckpointError, KeyError):
         return False
-    return same_settings(recorded, named_settings(config))
+    now = named_settings(config)
+    if now.get("precision") == "auto":
+        del now["precision"]  # the record has what it came to on the device
+    return same_settings(recorded, now)
 
 
 def same_settings(recorded: Any, now: Any) -> bool:
@@ -220,13 +222,9 @@ def _train(config: FinetuneConfig | PretrainConfig, tell: Tell) -> list[str]:
 def listened() -> Iterator[list[str]]:
     """Context in which messages do not go to the terminal; its lines stand in the list after it."""
     lines: list[str] = []
-    stream, former = io.StringIO(), console.file
-    console.file = stream
-    try:
+    with console.capture() as capture:
         yield lines
-    finally:
-        console.file = former
-        lines += [line.strip() for line in stream.getvalue().splitlines() if line.strip()]
+    lines += [line.strip() for line in capture.get().splitlines() if line.strip()]
 
 
 def _encoder_facts(task: CellTask) -> dict[str, Any]:
