@@ -43,6 +43,10 @@ class WorkerError(PlrFastError, RuntimeError):
     """A worker process died; the message names what it was at work on."""
 
 
+class ExperimentError(PlrFastError, RuntimeError):
+    """Cells of an experiment have failed; the message names them."""
+
+
 class StorageError(PlrFastError, OSError):
     """Writing failed (full disk, no permission); what was there before is untouched."""
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "pretrain": Command("pretrain", "train a U-Net to remove pseudo lesions from normal slices"),
     "finetune": Command("finetune", "train a classifier, from a pretrained encoder or from scratch"),
     "evaluate": Command("evaluate", "metrics with intervals, pictures and a self-contained report"),
+    "experiment": Command("experiment", "methods × label fractions × repeats × data sets: train, judge, compare"),
     "likeness": Command("likeness", "how near pseudo lesions are to real ones: the paper's table III, with controls"),
     "config": Command("config", "list, show and compare named configs; other commands take them as --config NAME"),
     "doctor": Command("doctor", "versions, backends, threads, GPU, and why something is missing"),

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import TaskID
 
 from ..console import console, progress_bar
+from .watch import Watcher, current_watcher
 
 
 class Display:
@@ -28,6 +29,8 @@ class Display:
         self.kind, self.run, self.enabled = kind, run, enabled
         self._context = progress_bar(disable=not enabled)
         self._epochs = epochs
+        self._watcher: Watcher | None = current_watcher()
+        self._epochs_done, self._steps, self._steps_done = 0, 0, 0  # steps of the current epoch's training
 
     def __enter__(self) -> Display:
         self._bars = self._context.__enter__()
@@ -38,6 +41,16 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._context.__exit__(kind, error, trace)
+
+    def training_bar(self, epoch: int, total: int, completed: int = 0) -> TaskID:
+        self._steps, self._steps_done = total, completed
+        self._tell()
+        return self.bar(f"epoch {epoch}", total, completed)
+
+    def training_step(self, bar: TaskID) -> None:
+        self.advance(bar)
+        self._steps_done += 1
+        self._tell()
 
     def bar(self, description: str, total: int, completed: int = 0) -> TaskID:
         return self._bars.add_task(description, total=total, completed=completed, note="")
@@ -60,6 +73,7 @@ class Display:
     def resumed(self, epoch: int, step: int) -> None:
         self._say(f"{self._where}: resumed after {epoch} epochs, {step} steps")
         self._bars.update(self._overall, completed=epoch)
+        self._epochs_done = epoch
 
     def other_split(self, former: str) -> None:
         self._say(
@@ -80,6 +94,8 @@ class Display:
 
     def epoch(self, row: Mapping[str, Any], *, best: int) -> None:
         self._bars.update(self._overall, completed=row["epoch"], note=f"best epoch {best}")
+        self._epochs_done, self._steps_done = row["epoch"], 0
+        self._tell()
         shown = [(name, value) for name, value in row.items() if name.startswith(("train_", "val_"))]
         text = ", ".join(f"{name} {value:.4g}" for name, value in shown if value is not None)
         self._say(f"epoch {row['epoch']}: {text}, lr {row['lr']:.3g}{' (best so far)' if best == row['epoch'] else ''}")
@@ -89,6 +105,11 @@ class Display:
             f"{self._where}: {reason}; best epoch {best} with {name} {value:.5g}; {seconds:.1f} s, "
             f"{data_share:.1%} of the training time waiting for data"
         )
+
+    def _tell(self) -> None:
+        if self._watcher is not None:
+            share = self._steps_done / self._steps if self._steps else 0.0
+            self._watcher(self.kind, self._epochs_done + share, self._epochs)
 
     @property
     def _where(self) -> str:

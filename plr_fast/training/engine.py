@@ -176,8 +176,8 @@ class Engine:
         state, config, batches = self.state, self.config, self.train_batches
         if state.samples >= self.epoch_samples or state.step == config.max_steps:
             return
-        bar = self.display.bar(
-            f"epoch {state.epoch + 1}",
+        bar = self.display.training_bar(
+            state.epoch + 1,
             total=math.ceil(self.epoch_samples / batches.step_size),
             completed=math.ceil(state.samples / batches.step_size),
         )
@@ -192,7 +192,7 @@ class Engine:
                 parts = {f"train/{name}_step": float(part) for name, part in self.task.parts.items()}
                 self.events.add({"train/loss_step": float(loss), **parts}, state.step)
                 self.display.note(bar, f"loss {float(loss):.4g}")
-            self.display.advance(bar)
+            self.display.training_step(bar)
             self._after_step()
         self._obey(*self.ranks.settle())
         self._settle()
@@ -292,16 +292,20 @@ class Engine:
         if not state.best_score or score > state.best_score:
             state.best_epoch, state.best_score = state.epoch, score
             self.keeper.save_best(state, row)
+        due = bool(self.config.checkpoint_epochs) and state.epoch % self.config.checkpoint_epochs == 0
         if self.first:
-            write_metrics(self.run_path / "metrics.csv", state.history)
+            if due:
+                write_metrics(self.run_path / "metrics.csv", state.history)
             values = {name: value for name, value in row.items() if name not in ("epoch", "step")}
             self.events.add(values, state.step, prefix="epoch/")
             self.events.flush()
-        self._save_last()
+        if due:
+            self._save_last()
         self.display.epoch(row, best=state.best_epoch)
 
     def _finish(self, reason: str) -> RunResult:
         state = self.state
+        self._save_last()
         best = state.history[state.best_epoch - 1]
         name = self.task.best_metric
         value = float(best[name])

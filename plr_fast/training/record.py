@@ -41,7 +41,7 @@ FREE = frozenset(
         *("epochs", "max_steps", "early_stop"),
         *("batch_size", "accumulate", "devices", "num_nodes"),
         *("accelerator", "data_device", "num_workers", "threads", "collective_timeout"),
-        *("checkpoint_every", "checkpoint_seconds", "log_every", "tensorboard", "progress"),
+        *("checkpoint_every", "checkpoint_epochs", "checkpoint_seconds", "log_every", "tensorboard", "progress"),
     }
 )
 

@@ -30,6 +30,7 @@ from plr_fast.training import checkpoint as checkpoint_module
 from plr_fast.training.checkpoint import load_checkpoint
 from plr_fast.training.finetuning import FinetuneTask
 from plr_fast.training.pretraining import PretrainTask, RestorationMeter
+from plr_fast.training.state import Keeper, State
 
 from .conftest import assert_same_run, write_store
 from .test_checkpoint import files_at_most
@@ -336,3 +337,27 @@ def test_too_little_room_is_said_before_training(
     call_at(monkeypatch, PretrainTask, "loss", 1, lambda: pytest.fail("training began"))
     with pytest.raises(StorageError, match=r"saving the checkpoints needs .* MiB"):
         pretrain(pretrain_config())
+
+
+def test_saving_at_the_end_only_gives_the_same_run(
+    uninterrupted: Callable[..., Path], pretrain_config: Callable[..., PretrainConfig]
+) -> None:
+    straight = uninterrupted("pretrain", epochs=2)
+    seldom = pretrain_config("seldom", epochs=2, checkpoint_epochs=0)
+    pretrain(seldom)
+    assert_same_run(Path(seldom.run), straight)
+
+
+def test_between_saves_no_epoch_is_written(
+    pretrain_config: Callable[..., PretrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[tuple[int, int]] = []
+    save = Keeper.save_last
+
+    def note(keeper: Keeper, state: State, loss_sum: float) -> None:
+        saved.append((state.epoch, state.samples))
+        save(keeper, state, loss_sum)
+
+    monkeypatch.setattr(Keeper, "save_last", note)
+    pretrain(pretrain_config("second", epochs=5, early_stop=0, checkpoint_epochs=2))
+    assert saved == [(0, 0), (2, 0), (4, 0), (5, 0)]

@@ -103,7 +103,10 @@ class TrainConfig:
     collective_timeout: float = 1800.0
     """On many devices: seconds after which a process that does not answer counts as lost, which ends the run."""
     checkpoint_every: int = 0
-    """Save the state every so many steps, beside the end of each epoch; 0 = not by steps."""
+    """Save the state every so many steps, too; 0 = not by steps."""
+    checkpoint_epochs: int = 1
+    """Save the state at the end of each so many-th epoch, and at the end of the run; 0 = at the end only, unless one of
+    the other two settings says so. `metrics.csv` is written with it."""
     checkpoint_seconds: float = 300.0
     """Save the state when so many seconds have passed since the last save; 0 = not by time."""
     log_every: int = 20
@@ -121,7 +124,15 @@ class TrainConfig:
         """
         for name in ("epochs", "batch_size", "accumulate", "log_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("seed", "num_workers", "early_stop", "plateau_patience", "checkpoint_every", "context"):
+        for name in (
+            "seed",
+            "num_workers",
+            "early_stop",
+            "plateau_patience",
+            "checkpoint_every",
+            "context",
+            "checkpoint_epochs",
+        ):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("seed", self.seed < 2**63, "below 2^63")
         for name in ("max_steps", "threads", "devices", "num_nodes"):

@@ -1,0 +1,196 @@
+"""The grid: paired seeds and splits, shared encoders, hashes that change with what matters and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plr_fast.data.prepare import write_phantom_store
+from plr_fast.data.store import SliceStore
+from plr_fast.errors import ConfigError, DataError
+from plr_fast.experiment.grid import Grid, build_grid
+from plr_fast.experiment.plan_reader import load_experiment
+from plr_fast.experiment.tasks import CellTask
+
+TEXT = """\
+finetune: {epochs: 2, widths: [2, 2, 4, 4, 4]}
+pretrain: {epochs: 2, widths: [2, 2, 4, 4, 4], patch: [2, 6], count: [5, 5]}
+datasets:
+  - {name: one, store: STORE, repeats: 4, test_fraction: 0.25}
+methods:
+  - {name: RI, kind: paper}
+  - {name: PLR-P, kind: paper, pretrain: {corruption: perlin}}
+  - {name: PLR-G, kind: paper, pretrain: {corruption: gaussian}}
+fractions: [1.0, 0.5]
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("grid") / "store"
+    write_phantom_store(path, patients=24, slices_per_patient=2, size=32)
+    return path
+
+
+@pytest.fixture
+def make(store: Path, tmp_path: Path) -> Callable[..., Grid]:
+    def build(*changes: tuple[str, str]) -> Grid:
+        text = TEXT
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        path = tmp_path / "test.yaml"
+        path.write_text(text.replace("STORE", str(store)))
+        (tmp_path / "out").mkdir(exist_ok=True)
+        return build_grid(load_experiment(path), tmp_path / "out")
+
+    return build
+
+
+def hashes(grid: Grid) -> dict[str, str]:
+    return {task.key: task.sha256 for task in grid.cells}
+
+
+def by_repeat(grid: Grid, repeat: int) -> list[CellTask]:
+    return [task for task in grid.cells if task.repeat == repeat]
+
+
+def test_cells_of_one_repeat_share_split_and_seeds_and_repeats_do_not(make: Callable[..., Grid]) -> None:
+    grid = make()
+    assert len(grid.cells) == 3 * 2 * 4
+    seen = set()
+    for repeat in range(4):
+        shared = {
+            (task.store, task.config.seed, task.config.subset_seed, task.facts["split_sha256"])
+            for task in by_repeat(grid, repeat)
+        }
+        assert len(shared) == 1
+        seen |= shared
+    for column in zip(*seen, strict=True):
+        assert len(set(column)) == 4
+    encoders = grid.encoders.values()
+    assert {task.config.seed for task in encoders if task.repeat == 2} == {by_repeat(grid, 2)[0].config.seed}
+
+
+def test_four_repeats_of_a_quarter_test_every_group_once(make: Callable[..., Grid]) -> None:
+    stores = [SliceStore.open(path) for path in sorted({task.store for task in make().cells})]
+    tested = [set(store.groups[store.select("test")].tolist()) for store in stores]
+    assert sum(map(len, tested)) == len(set().union(*tested)) == 24
+
+
+def test_an_encoder_is_shared_by_fractions_and_by_methods_alike(make: Callable[..., Grid]) -> None:
+    grid = make()
+    assert len(grid.encoders) == 2 * 4
+    assert {task.needs is None for task in grid.cells if task.cell.method == "RI"} == {True}
+    twins = make(("corruption: gaussian", "corruption: perlin"))
+    assert len(twins.encoders) == 4
+    assert all("PLR-P, PLR-G" in task.label for task in twins.encoders.values())
+    first, second = (task for task in twins.cells if task.repeat == 0 and task.needs and task.cell.fraction == 1.0)
+    assert first.sha256 == second.sha256
+    assert first.config.init == second.config.init
+
+
+def test_pretraining_sees_training_slices_only(make: Callable[..., Grid]) -> None:
+    grid = make()
+    for task in grid.cells:
+        if task.needs is not None:
+            assert grid.encoders[task.needs].config.store == task.store
+
+
+@pytest.mark.parametrize(
+    ("change", "methods"),
+    [
+        (("corruption: gaussian", "corruption: shuffle"), {"PLR-G"}),
+        (("count: [5, 5]", "count: [6, 6]"), {"PLR-P"}),
+        (("{name: RI, kind: paper}", "{name: RI, kind: paper, finetune: {lr: 0.2}}"), {"RI"}),
+        (("finetune: {epochs: 2", "finetune: {epochs: 3"), {"RI", "PLR-P", "PLR-G"}),
+        (("repeats: 4, test", "repeats: 4, finetune: {hidden: 8}, test"), {"RI", "PLR-P", "PLR-G"}),
+        (("test_fraction: 0.25", "test_fraction: 0.5"), {"RI", "PLR-P", "PLR-G"}),
+        (("finetune: {epochs", "seed: 1\nfinetune: {epochs"), {"RI", "PLR-P", "PLR-G"}),
+        (("finetune: {epochs", "evaluate: {threshold: youden}\nfinetune: {epochs"), {"RI", "PLR-P", "PLR-G"}),
+        # What changes no result:
+        (("finetune: {epochs", "title: Another\nkeep: all\nbaseline: PLR-P\nfinetune: {epochs"), set()),
+        (("finetune: {epochs: 2", "finetune: {tensorboard: true, num_workers: 1, epochs: 2"), set()),
+        (("kind: paper}", "kind: control, about: as it is}"), set()),
+    ],
+)
+def test_a_change_renames_what_it_changes(
+    make: Callable[..., Grid], change: tuple[str, str], methods: set[str]
+) -> None:
+    before, grid = hashes(make()), make(change)
+    changed = {task.cell.method for task in grid.cells if before[task.key] != task.sha256}
+    assert changed == methods
+
+
+def test_what_is_added_changes_no_other_cell(make: Callable[..., Grid]) -> None:
+    before = hashes(make())
+    more = make(
+        ("fractions: [1.0, 0.5]", "fractions: [1.0, 0.5, {fraction: 0.3, repeats: 2}]"),
+        ("methods:\n", "  - {name: two, store: STORE, split_by: slices, repeats: 1}\nmethods:\n"),
+        ("methods:\n", "methods:\n  - {name: New, kind: ours, finetune: {norm: none}}\n"),
+    )
+    assert len(more.cells) == 4 * (4 + 4 + 2) + 4 * 3
+    found = hashes(more)
+    assert {key: found[key] for key in before} == before
+
+
+def test_layers_the_method_has_the_last_word(make: Callable[..., Grid]) -> None:
+    grid = make(
+        ("fractions: [1.0, 0.5]", "fractions: [1.0, {fraction: 0.5, finetune: {epochs: 7, lr: 0.3}}]"),
+        ("{name: RI, kind: paper}", "{name: RI, kind: paper, finetune: {lr: 0.7}}"),
+    )
+    found = {
+        (task.cell.method, task.cell.fraction): (task.config.epochs, task.config.lr)
+        for task in grid.cells
+        if task.repeat == 0 and task.cell.method != "PLR-G"
+    }
+    assert found == {
+        ("RI", 1.0): (2, 0.7),
+        ("RI", 0.5): (7, 0.7),
+        ("PLR-P", 1.0): (2, 0.1),
+        ("PLR-P", 0.5): (7, 0.3),
+    }
+
+
+def test_settings_without_a_meaning_step_aside_unless_the_method_gives_them(make: Callable[..., Grid]) -> None:
+    grid = make()  # `count` stands in the experiment, and PLR-G has no lesions to count
+    assert all(task.config.check() is None for task in grid.encoders.values())
+    with pytest.raises(ConfigError, match=r"line 8: PLR-G: .*count"):
+        make(("corruption: gaussian", "corruption: gaussian, count: [7, 7]"))
+
+
+def test_an_encoder_that_would_not_fit_is_refused_before_it_is_trained(make: Callable[..., Grid]) -> None:
+    with pytest.raises(ConfigError, match="norm='none' and fine-tuned with norm='batch'"):
+        make(("corruption: gaussian", "corruption: gaussian, norm: none"))
+
+
+def test_too_few_groups_are_told_before_any_work(make: Callable[..., Grid], tmp_path: Path) -> None:
+    write_phantom_store(tmp_path / "few", patients=4, slices_per_patient=2, size=32, val_fraction=0.0)
+    with pytest.raises(DataError, match="group"):
+        make(("store: STORE, repeats", f"store: '{tmp_path / 'few'}', val_fraction: 0.7, repeats"))
+
+
+def test_supervised_encoders_are_trained_once_for_all_cells(make: Callable[..., Grid], store: Path) -> None:
+    new = f"kind: paper, supervised: {{name: rays, store: '{store}', finetune: {{epochs: 1}}}}"
+    grid = make(("kind: paper, pretrain: {corruption: gaussian}", new))
+    encoders = [task for key, task in grid.encoders.items() if key.startswith("supervised")]
+    assert len(encoders) == 1
+    assert encoders[0].config.epochs == 1
+    assert {task.needs for task in grid.cells if task.cell.method == "PLR-G"} == {encoders[0].key}
+
+
+def test_repeats_of_single_slices_share_the_pixels_of_one_store(make: Callable[..., Grid], store: Path) -> None:
+    grid = make(("repeats: 4,", "split_by: slices, repeats: 2,"))
+    first, second = (SliceStore.open(path) for path in sorted({task.store for task in grid.cells}))
+    assert (first.path / "slices.npy").stat().st_ino == (second.path / "slices.npy").stat().st_ino
+    np.testing.assert_array_equal(first.ids, SliceStore.open(store).ids)
+    assert not np.array_equal(first.splits, second.splits)
+
+
+def test_given_splits_are_the_stores_own(make: Callable[..., Grid], store: Path) -> None:
+    grid = make(("repeats: 4, test_fraction: 0.25", "split_by: given, repeats: 2"))
+    assert {task.store for task in grid.cells} == {store}
+    assert len({task.config.seed for task in grid.cells}) == 2

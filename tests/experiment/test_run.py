@@ -1,0 +1,402 @@
+"""Experiments that run: from file to cells, stopped and continued, with failures, without a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plr_fast.data.prepare import write_phantom_store
+from plr_fast.data.store import SliceStore
+from plr_fast.errors import CheckpointError, ConfigError, DataError, ExperimentError
+from plr_fast.evaluation.inference import predict
+from plr_fast.experiment.grid import Grid, build_grid
+from plr_fast.experiment.options import ExperimentOptions, devices_and_threads
+from plr_fast.experiment.plan_reader import load_experiment
+from plr_fast.experiment.pool import Pool
+from plr_fast.experiment.results import Results, read_cell, read_results
+from plr_fast.experiment.run import read_failures, run_experiment
+from plr_fast.experiment.tasks import CellTask, Done, Failed, Progress
+from plr_fast.experiment.train_cell import do_task, is_trained, same_settings
+from plr_fast.training import load_classifier
+
+TEXT = """\
+finetune: {epochs: 3, widths: [2, 2, 4, 4, 4], hidden: 8}
+pretrain: {epochs: 4, widths: [2, 2, 4, 4, 4], corruption: gaussian}
+datasets:
+  - {name: one, store: STORE, repeats: 2, test_fraction: 0.25}
+methods:
+  - {name: RI, kind: paper}
+  - {name: PLR-G, kind: paper, pretrain: {}}
+  - {name: Grey forest, kind: control, control: grey-forest}
+fractions: [1.0]
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "store"
+    write_phantom_store(path, patients=16, slices_per_patient=2, size=32)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plan(store: Path) -> Path:
+    path = store.parent / "test.yaml"
+    path.write_text(TEXT.replace("STORE", str(store)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(plan: Path) -> Results:
+    """The experiment, run once without a stop."""
+    return run_experiment(ExperimentOptions(str(plan), out=plan.parent / "straight", jobs=2, threads=1))
+
+
+@pytest.fixture
+def copy(finished: Results, tmp_path: Path) -> Path:
+    """A copy of the finished experiment, in a folder of its own."""
+    shutil.copytree(finished.folder, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def grid_of(plan: Path, out: Path) -> Grid:
+    out.mkdir(exist_ok=True)
+    return build_grid(load_experiment(plan), out)
+
+
+def assert_same(first: Results, second: Results) -> None:
+    assert not first.missing
+    assert not second.missing
+    for ours, theirs in zip(first.cells, second.cells, strict=True):
+        assert (ours.key, ours.settings_sha256) == (theirs.key, theirs.settings_sha256)
+        np.testing.assert_array_equal(ours.scores, theirs.scores)
+
+
+def no_tell(_share: float, _note: str) -> None:
+    pass
+
+
+def test_every_cell_is_there_and_says_where_it_comes_from(finished: Results, store: Path) -> None:
+    assert not finished.missing
+    assert len(finished.cells) == 3 * 2
+    whole = SliceStore.open(store)
+    for cell in finished.cells:
+        assert len(cell.labels) == cell.facts["test_slices"]
+        assert set(cell.ids.tolist()) <= set(whole.ids.tolist())
+        assert cell.facts["warnings"] == []
+        assert ("pretrain_seconds" in cell.facts) == (cell.key.method == "PLR-G")
+    tested = [set(finished.select(method="RI")[repeat].ids.tolist()) for repeat in range(2)]
+    assert not tested[0] & tested[1]
+    paired = [cell.ids.tolist() for cell in finished.cells if cell.key.repeat == 0]
+    assert paired[0] == paired[1] == paired[2]
+
+
+def test_the_scores_are_those_of_the_network_that_was_kept(finished: Results, store: Path) -> None:
+    cell = finished.select(method="PLR-G")[0]
+    indices = np.flatnonzero(np.isin(SliceStore.open(store).ids, cell.ids))
+    model = load_classifier(finished.folder / cell.facts["run"])
+    scores = predict(model, SliceStore.open(store), indices, name="x", batch_size=1)
+    np.testing.assert_allclose(scores, cell.scores, atol=1e-6)
+
+
+def test_networks_of_the_first_repeat_stay_and_others_go(finished: Results) -> None:
+    kept = [cell.key.repeat for cell in finished.cells if "run" in cell.facts]
+    assert kept == [0, 0]
+    runs = sorted(path.name.split("-")[0] for path in (finished.folder / "runs").glob("*/*"))
+    assert runs == ["one", "one", "pretrain"]
+    assert not list((finished.folder / "runs").glob("*/*/checkpoints/last"))
+
+
+def test_a_second_call_has_nothing_to_do(plan: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", None)  # no worker is started
+    before = {path: path.stat().st_mtime_ns for path in (copy / "cells").iterdir()}
+    run_experiment(ExperimentOptions(str(plan), out=copy))
+    assert {path: path.stat().st_mtime_ns for path in (copy / "cells").iterdir()} == before
+
+
+def test_changed_settings_step_aside_and_come_back(plan: Path, copy: Path, tmp_path: Path) -> None:
+    other = tmp_path / "test.yaml"
+    other.write_text(plan.read_text().replace("corruption: gaussian", "corruption: shuffle"))
+    run_experiment(ExperimentOptions(str(other), out=copy, only=("RI",)))
+    results = read_results(copy)
+    assert {key.method for key in results.missing} == {"PLR-G"}
+    assert len(list((copy / "superseded").glob("*.json"))) == 2
+    run_experiment(ExperimentOptions(str(plan), out=copy, only=("PLR-G",)))
+    assert not read_results(copy).missing
+    assert not list((copy / "superseded").iterdir())
+
+
+def test_a_default_that_has_changed_makes_a_cell_stale(finished: Results, plan: Path) -> None:
+    task = grid_of(plan, finished.folder).cells[0]
+    recorded = finished.cells[0].facts["settings"]
+    assert same_settings(recorded, task.settings)
+    changed = {**recorded, "finetune": {**recorded["finetune"], "zoom": [0.5, 1.0]}}
+    assert not same_settings(changed, task.settings)
+    unknown = {**recorded, "finetune": {key: value for key, value in recorded["finetune"].items() if key != "ema"}}
+    assert same_settings(unknown, task.settings)  # a setting that came later had its default's effect
+
+
+def test_killed_it_goes_on_and_ends_with_the_same_bits(plan: Path, finished: Results, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    command = [
+        sys.executable,
+        "-m",
+        "plr_fast",
+        "experiment",
+        str(plan),
+        "--out",
+        str(out),
+        "--jobs",
+        "2",
+        "--threads",
+        "1",
+    ]
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+        try:
+            deadline = time.monotonic() + 120
+            while not list(out.glob("cells/*.json")):
+                assert time.monotonic() < deadline
+                assert process.poll() is None, (tmp_path / "said").read_text()
+                time.sleep(0.02)
+        finally:
+            process.kill()
+            process.wait()
+    assert 0 < len(list(out.glob("cells/*.json"))) < 6
+    results = run_experiment(ExperimentOptions(str(plan), out=out, jobs=1, threads=1))
+    assert_same(results, finished)
+
+
+def test_a_worker_that_is_killed_is_noticed_and_replaced(plan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    task = next(task for task in grid_of(plan, out).cells if task.cell.method == "RI")
+    endless = dataclasses.replace(task, config=dataclasses.replace(task.config, epochs=100_000, early_stop=0))
+    (out / "logs").mkdir()
+    with Pool(["cpu"], 1, out / "logs") as pool:
+        first = pool.workers[0]
+        failure = None
+        deadline = time.monotonic() + 120
+        while failure is None:
+            assert time.monotonic() < deadline
+            if first.idle:
+                pool.give(first, endless)
+            for _, about, said in pool.answers(0.2):
+                assert about is endless
+                if isinstance(said, Progress):
+                    os.kill(first.process.pid, signal.SIGKILL)
+                elif isinstance(said, Failed):
+                    failure = said
+        assert "signal 9 (SIGKILL)" in failure.message
+        assert "fewer --jobs" in failure.message
+        assert pool.workers[0] is not first
+        assert pool.workers[0].process.poll() is None
+
+
+def test_a_failure_is_told_and_the_others_are_done(
+    plan: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = grid_of(plan, copy)
+    lost = [task for task in grid.cells if task.cell.method != "PLR-G" and task.repeat == 1]
+    for task in lost:
+        (copy / "cells" / f"{task.key}.json").unlink()
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda task: task.control is None))
+    with pytest.raises(ExperimentError, match="1 tasks failed"):
+        run_experiment(ExperimentOptions(str(plan), out=copy, jobs=1))
+    assert [failure["message"] for failure in read_failures(copy)] == ["as told"]
+    assert [key.method for key in read_results(copy).missing] == ["RI"]
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda _: False))
+    run_experiment(ExperimentOptions(str(plan), out=copy, jobs=1))
+    assert read_failures(copy) == []
+    assert "RI" in capsys.readouterr().out
+
+
+def pool_that(fails: Callable[[CellTask], bool]) -> type:
+    """A pool that does the work in this process, and fails with the tasks that ``fails`` names."""
+
+    class Here:
+        idle = True
+
+        def __init__(self, _devices: object, _threads: object, _logs: object) -> None:
+            self.workers, self.given = [self], []
+
+        def __enter__(self) -> Here:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def give(self, _worker: Here, task: CellTask) -> None:
+            self.idle = False
+            self.given.append(task)
+
+        def answers(self, _timeout: float) -> list[tuple[Here, CellTask, Done | Failed]]:
+            self.idle = True
+            task = self.given.pop()
+            if fails(task):
+                return [(self, task, Failed("as told"))]
+            return [(self, task, do_task(task, threads=1, accelerator="cpu", tell=no_tell))]
+
+    return Here
+
+
+def test_no_room_stops_all(plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Full(pool_that(lambda _: True)):  # type: ignore[misc]
+        def answers(self, _timeout: float) -> list[tuple[object, CellTask, Failed]]:
+            self.idle = True
+            asked.append(self.given[-1].key)
+            return [(self, self.given.pop(), Failed("no room", fatal=True))]
+
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", Full)
+    with pytest.raises(ExperimentError, match="no room"):
+        run_experiment(ExperimentOptions(str(plan), out=tmp_path / "out", jobs=1))
+    assert len(asked) == 1
+
+
+def test_a_cell_goes_on_inside_its_training(plan: Path, finished: Results, tmp_path: Path) -> None:
+    task = next(task for task in grid_of(plan, tmp_path / "out").cells if task.cell.method == "RI")
+    steps = []
+
+    def stop(share: float, _note: str) -> None:
+        steps.append(share)
+        if share > 0.5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        do_task(task, threads=1, accelerator="cpu", tell=stop)
+    assert 0.5 < steps[-1] < 1.0
+    assert read_cell(task.out, task.cell) is None
+    do_task(task, threads=1, accelerator="cpu", tell=no_tell)
+    cell = read_cell(task.out, task.cell)
+    assert cell is not None
+    assert cell.facts["resumed"] == 1
+    np.testing.assert_array_equal(cell.scores, finished.cells[0].scores)
+
+
+def test_a_damaged_run_is_begun_anew(plan: Path, finished: Results, tmp_path: Path) -> None:
+    task = next(task for task in grid_of(plan, tmp_path / "out").cells if task.cell.method == "RI")
+    do_task(dataclasses.replace(task, keep=True), threads=1, accelerator="cpu", tell=no_tell)
+    run = Path(task.config.run)
+    assert is_trained(task.config)
+    (run / "checkpoints" / "last").mkdir()
+    (run / "checkpoints" / "last" / "state.json").write_text("{")
+    (run / "summary.json").unlink()
+    assert not is_trained(task.config)
+    do_task(task, threads=1, accelerator="cpu", tell=no_tell)
+    cell = read_cell(task.out, task.cell)
+    assert cell is not None
+    np.testing.assert_array_equal(cell.scores, finished.cells[0].scores)
+
+
+def test_a_missing_encoder_is_named(plan: Path, tmp_path: Path) -> None:
+    task = next(task for task in grid_of(plan, tmp_path / "out").cells if task.needs is not None)
+    with pytest.raises(CheckpointError, match=r"runs/encoders/pretrain-one-0"):
+        do_task(task, threads=1, accelerator="cpu", tell=no_tell)
+
+
+def test_the_threshold_is_chosen_on_validation_slices(plan: Path, tmp_path: Path) -> None:
+    task = next(task for task in grid_of(plan, tmp_path / "out").cells if task.cell.method == "RI")
+    do_task(dataclasses.replace(task, threshold="youden"), threads=1, accelerator="cpu", tell=no_tell)
+    cell = read_cell(task.out, task.cell)
+    assert cell is not None
+    assert cell.facts["threshold_rule"] == "youden"
+    assert cell.threshold != 0.5
+
+
+def test_a_damaged_cell_is_done_again(
+    plan: Path, copy: Path, finished: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda _: False))
+    (copy / "cells" / "one--grey-forest--1--1.csv").write_text("id,group,label,score\n")
+    with pytest.raises(DataError):
+        read_results(copy)
+    assert_same(run_experiment(ExperimentOptions(str(plan), out=copy)), finished)
+
+
+def test_two_at_once_in_one_folder_are_refused(plan: Path, copy: Path) -> None:
+    import fcntl
+
+    with (copy / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another plr-fast experiment"):
+            run_experiment(ExperimentOptions(str(plan), out=copy))
+
+
+def test_other_folders_are_left_alone(plan: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds no experiment"):
+        run_experiment(ExperimentOptions(str(plan), out=tmp_path))
+
+
+def test_a_dry_run_trains_nothing_and_tells_time_and_room(
+    plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_experiment(ExperimentOptions(str(plan), out=tmp_path / "out", dry_run=True, devices="cpu", jobs=2))
+    said = capsys.readouterr().out
+    assert "to do: 6 of 6 cells (2 of them without a network), and 2 encoders" in said
+    assert "estimated time" in said
+    assert "room on the disk" in said
+    assert not (tmp_path / "out" / "runs").exists()
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_a_report_needs_no_data(plan: Path, copy: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = store.with_name("hidden")
+    gone = plan.with_name("gone.yaml")
+    gone.write_text(plan.read_text().replace(str(store), str(hidden)))
+    with pytest.raises(ConfigError, match="hidden"):
+        run_experiment(ExperimentOptions(str(gone), out=copy))
+    results = run_experiment(ExperimentOptions(str(plan), out=copy, report_only=True))
+    assert not results.missing
+    assert "Grey forest" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"jobs": 0}, "at least 1"),
+        ({"threads": 0}, "at least 1"),
+        ({"data": ("one",)}, "NAME=PATH"),
+        ({"data": ("one=a", "one=b")}, "twice"),
+        ({"only": ("RJ",)}, "no such method"),
+        ({"devices": "cuda:99"}, "no device cuda:99"),
+        ({"devices": "gpu"}, "devices must be"),
+        ({"dry_run": True, "report_only": True}, "not both"),
+    ],
+)
+def test_wrong_options_are_refused(plan: Path, tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    options = dataclasses.replace(ExperimentOptions(str(plan), out=tmp_path / "out"), **changes)
+    with pytest.raises(ConfigError, match=says):
+        run_experiment(options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_jobs_share_the_cores() -> None:
+    devices, threads = devices_and_threads("cpu", 1)
+    assert devices == ["cpu"]
+    assert threads >= 1
+    many, few = devices_and_threads("cpu", 64)
+    assert len(many) == 64
+    assert few == 1
+
+
+def test_plan_json_says_all_that_was_settled(finished: Results) -> None:
+    import yaml
+
+    content = yaml.safe_load(finished.plan.config)
+    plr = next(method for method in content["methods"] if method["name"] == "PLR-G")
+    assert plr["pretrain"]["corruption"] == "gaussian"
+    assert plr["finetune"]["epochs"] == 3
+    assert json.loads((finished.folder / "plan.json").read_text())["facts"]["recipe"].startswith("default")
