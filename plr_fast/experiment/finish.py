@@ -1,59 +1,139 @@
-"""The end of an experiment: what came out, on the terminal and on disk."""
+"""The end of an experiment: tables, figures, model card and report in its folder, and the essence on the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Printed
 
-from .results import CellResult, DatasetInfo, Results
+from ..console import progress_bar
+from ..files import write_text
+from .checklist import checklist_markdown, checklist_tables
+from .csv_files import write_data
+from .figures import experiment_figures
+from .leakage import leakage_table
+from .leaks import Leaks, read_leaks
+from .model_card import model_card
+from .report import Download, effects, write_page
+from .results import DatasetInfo, Results
+from .similarity import LikenessConfig, similarity
+from .statistics import DatasetStatistics, experiment_statistics
+from .table import Table
+from .tables import all_tables, write_tables
+
+TABLES = "tables"
 
 
-def finish(results: Results, out: Path) -> None:
-    """Print a short table for each data set and say where everything is."""
+def finish(results: Results, out: Path, *, lesions: Path | None = None, examples: int = 2) -> None:
+    """Write everything that is made of the results, and print a short table for each data set.
+
+    Args:
+        results: the experiment, finished or not.
+        out: its folder. Written: ``report.html``, ``tables/``, ``figures/``, ``model_card.md``, ``checklist.md``.
+        lesions: folder of real lesions, for table III and figure 7.
+        examples: slices in each kind of picture.
+
+    Raises:
+        DataError: cells contradict each other, or ``lesions`` is not as it should be.
+        StorageError: something cannot be written.
+    """
     console = Console()
-    for dataset in results.plan.datasets:
-        if results.select(dataset=dataset.name):
-            console.print(summary_table(results, dataset))
+    if results.cells:
+        statistics = experiment_statistics(results)
+        _write(results, statistics, out, lesions, examples)
+        for dataset in results.plan.datasets:
+            if results.select(dataset=dataset.name):
+                console.print(summary(statistics[dataset.name], dataset))
     if results.missing:
         console.print(f"{len(results.missing)} of {len(results.plan.cells)} cells are still missing", highlight=False)
     for sentence in results.plan.facts.get("left_out", ()):
         console.print(f"note: {sentence}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"results: {out / 'cells'}", markup=False, highlight=False, soft_wrap=True)
+    if results.cells:
+        console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
-def summary_table(results: Results, dataset: DatasetInfo) -> Table:
+def summary(statistics: DatasetStatistics, dataset: DatasetInfo) -> Printed:
     """Mean and standard deviation over the repeats of AUROC and accuracy, by method and fraction."""
     how = {"groups": "whole groups are split", "slices": "single slices are split", "given": "given splits"}
     title = f"{dataset.name} ({how[dataset.split_by]}): AUROC, accuracy; mean ± sd over repeats (their number)"
-    table = Table(title=title, title_justify="left")
+    table = Printed(title=title, title_justify="left")
     table.add_column("method")
-    fractions = sorted({key.fraction for key in results.plan.cells if key.dataset == dataset.name}, reverse=True)
-    for fraction in fractions:
+    for fraction in statistics.fractions:
         table.add_column(f"{fraction:.0%} of the labels", justify="right")
-    for method in results.plan.methods:
-        entries = [
-            _entry(results.select(dataset=dataset.name, method=method.name, fraction=fraction))
-            for fraction in fractions
-        ]
+    for method in statistics.plan.methods:
+        entries = [_entry(statistics, method.name, fraction) for fraction in statistics.fractions]
         if any(entries):
             table.add_row(method.name, *entries)
     return table
 
 
-def _entry(cells: Sequence[CellResult]) -> str:
-    from sklearn.metrics import roc_auc_score
-
-    if not cells:
+def _entry(statistics: DatasetStatistics, method: str, fraction: float) -> str:
+    if not statistics.cells(method, fraction):
         return ""
-    areas = [float(roc_auc_score(cell.labels, cell.scores)) for cell in cells]
-    rights = [float(np.mean((cell.scores >= cell.threshold) == (cell.labels == 1))) for cell in cells]
-    return f"{_mean(areas)}, {_mean(rights)} ({len(cells)})"
+    texts = []
+    for measure in ("auroc", "accuracy"):
+        found = statistics.summary(method, fraction, measure)
+        texts.append(f"{found.mean:.3f}" + (f" ± {found.sd:.3f}" if found.sd == found.sd else ""))
+    return f"{', '.join(texts)} ({len(statistics.cells(method, fraction))})"
 
 
-def _mean(values: Sequence[float]) -> str:
-    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}"
+def _write(
+    results: Results,
+    statistics: Mapping[str, DatasetStatistics],
+    out: Path,
+    lesions: Path | None,
+    examples: int,
+) -> None:
+    leaks = read_leaks(out)
+    told = _sentences(leaks)
+    tables = all_tables(results, statistics)
+    if lesions is not None:
+        tables.append(_likeness(lesions, out))
+    leak_tables = [leakage_table({one.dataset: one.report for one in leaks})] if leaks else []
+    lists = checklist_tables(results, statistics=statistics, leaks=told)
+    card = model_card(results, statistics=statistics, leaks=told)
+    folder = out / TABLES
+    files = write_tables([*tables, *leak_tables], folder)
+    data = write_data(results, folder, statistics)
+    write_text(out / "model_card.md", card)
+    write_text(out / "checklist.md", checklist_markdown(lists))
+    drawn = experiment_figures(results, out, lesions=lesions, statistics=statistics, examples=examples)
+    write_page(
+        results,
+        out,
+        tables=tables,
+        figures=drawn.figures,
+        comparisons=drawn.comparisons,
+        absent=drawn.absent,
+        effects=effects(statistics),
+        leaks=told,
+        leak_tables=leak_tables,
+        checklist=lists,
+        model_card=card,
+        downloads=_downloads(files, data, [*tables, *leak_tables]),
+    )
+
+
+def _sentences(leaks: Sequence[Leaks]) -> list[str]:
+    several = len(leaks) > 1
+    return [
+        f"{one.dataset}: {sentence}" if several else sentence for one in leaks for sentence in one.report.sentences()
+    ]
+
+
+def _likeness(lesions: Path, out: Path) -> Table:
+    with progress_bar() as progress:
+        task = progress.add_task("Table III", total=None, note="")
+        return similarity(
+            LikenessConfig(lesions=lesions, out=out / TABLES),
+            step=lambda note, done, total: progress.update(task, completed=done, total=total, note=note),
+        ).table
+
+
+def _downloads(files: Sequence[Path], data: Sequence[Path], tables: Sequence[Table]) -> list[Download]:
+    titles = {table.key: table.title for table in tables}
+    found = [Download(f"{TABLES}/{path.name}", titles[path.stem]) for path in files]
+    found += [Download(f"{TABLES}/{path.name}", "Every cell, every pair, reliability: CSV") for path in data]
+    return [*found, Download("model_card.md", "Model card"), Download("checklist.md", "Reporting checklists")]

@@ -298,6 +298,7 @@ class _Builder:
                 "recipe": experiment.recipe.label,
                 "method_recipes": {method.name: method.recipe.label for method in experiment.methods if method.recipe},
                 "left_out": list(experiment.left_out),
+                "card": dict(experiment.card),
                 "plr_fast": __version__,
                 "python": platform.python_version(),
                 "torch": version("torch"),

@@ -42,6 +42,10 @@ class ExperimentOptions:
     else first."""
     report_only: bool = False
     """Train nothing: make tables and report of what is there."""
+    lesions: Path | None = None
+    """Folder with real lesions (its 'images' and 'masks'): the report then holds the paper's table III and figure 7."""
+    examples: int = 2
+    """Slices shown in each kind of picture; 0: none."""
 
     def check(self) -> None:
         """Refuse values that cannot work.
@@ -52,6 +56,10 @@ class ExperimentOptions:
         for name in ("jobs", "threads"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.examples < 0:
+            raise ConfigError(f"examples must be at least 0, not {self.examples}")
+        if self.lesions is not None and not self.lesions.is_dir():
+            raise ConfigError(f"lesions is no folder: {self.lesions}")
         if self.dry_run and self.report_only:
             raise ConfigError("give --dry-run or --report-only, not both")
         self.places()

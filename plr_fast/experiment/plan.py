@@ -139,5 +139,7 @@ class Experiment:
     datasets: tuple[DatasetPlan, ...]
     methods: tuple[MethodPlan, ...]
     fractions: tuple[FractionPlan, ...]
+    card: Mapping[str, str] = field(default_factory=dict)
+    """What its authors add to the model card and the checklists; see :mod:`.card_facts`."""
     left_out: tuple[str, ...] = field(default=())
     """What was optional and is not there, in plain sentences."""

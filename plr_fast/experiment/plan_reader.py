@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..errors import ConfigError
 from ..recipes import Recipe, load_config
 from ..recipes.document import SUFFIXES, nearest
+from .card_facts import card_facts
 from .controls import CONTROLS
 from .plan import (
     IMAGENET,
@@ -29,7 +30,7 @@ from .yaml_nodes import Node, read_yaml
 
 _TOP = (
     *("title", "recipe", "pretrain", "finetune", "evaluate", "seed", "baseline", "keep"),
-    *("datasets", "methods", "fractions"),
+    *("datasets", "methods", "fractions", "card"),
 )
 _PLACE = ("source", "store", "prepare")
 _DATASET = (
@@ -148,6 +149,7 @@ class _Reader:
             keep=_get(top, "keep", Literal["all", "first", "none"], "first"),
             datasets=datasets,
             methods=methods,
+            card=card_facts(top["card"].plain, f"{self.path} line {top['card'].line}: card") if "card" in top else {},
             fractions=fractions,
         )
 

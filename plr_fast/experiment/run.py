@@ -15,6 +15,7 @@ from ..files import storage_error, write_json
 from ..recipes.document import nearest
 from .finish import finish
 from .grid import Grid, build_grid
+from .leaks import keep_leaks
 from .options import ExperimentOptions, devices_and_threads
 from .plan import Experiment
 from .plan_reader import load_experiment
@@ -49,7 +50,7 @@ def run_experiment(options: ExperimentOptions) -> Results:
     out = options.out or Path("experiments") / experiment.name
     if options.report_only:
         results = read_results(out)
-        finish(results, out)
+        finish(results, out, lesions=options.lesions, examples=options.examples)
         return results
     devices, share = devices_and_threads(options.devices, options.jobs)
     threads = options.threads or share
@@ -68,13 +69,14 @@ def run_experiment(options: ExperimentOptions) -> Results:
             show(experiment, grid, schedule, done, out, devices=devices, threads=threads)
             return Results(out, grid.plan, ())
         write_plan(out, grid.plan)
+        keep_leaks(grid.cells, out)
         _sweep(grid, done)
         for sentence in experiment.left_out:
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         if schedule.waiting:
             _work(schedule, out, devices[: len(schedule.waiting)], threads)
         results = read_results(out)
-        finish(results, out)
+        finish(results, out, lesions=options.lesions, examples=options.examples)
         _tell_failures(schedule, out)
     return results
 

@@ -24,7 +24,7 @@ def idle_schedule_options(config: TrainConfig) -> dict[str, str]:
     """Settings of the plateau where the learning rate follows a course of its own."""
     if config.schedule == "plateau":
         return {}
-    names = ("plateau_patience", "plateau_factor", "plateau_by")
+    names = [name for name in ("plateau_patience", "plateau_factor", "plateau_by") if hasattr(config, name)]
     return dict.fromkeys(names, f"it is for schedule=plateau, not for {config.schedule}")
 
 
