@@ -20,7 +20,7 @@ class ExperimentOptions:
     training. What an edited file changes is computed again, and nothing else."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """An experiment file (YAML), or the name of one that comes along: phantom-quick, phantom, sars-cov-2,
+    """An experiment file (YAML), or the name of one that comes along: phantom-quick, phantom, p-by-m, sars-cov-2,
     sars-cov-2-groups."""
     out: Path | None = None
     """Folder for everything; default experiments/NAME."""
