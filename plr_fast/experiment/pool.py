@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from ..errors import WorkerError
 from ..worker_process import how_it_ended, start_worker
@@ -32,7 +31,7 @@ class Worker:
 
     number: int
     process: subprocess.Popen[bytes]
-    connection: Connection[Any, Any]
+    connection: Connection[Setup | Task, Ready | Progress | Done | Failed | Stopped]
     log: Path
     task: Task | None = None
     ready: bool = False
