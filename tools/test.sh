@@ -12,7 +12,7 @@ fi
 tools/setup.sh dev
 venv="${PLR_FAST_VENV:-.venv}"
 PATH="$(cd "$venv/bin" && pwd):$PATH"
-echo "== style" && ruff check . && ruff format --check .
+echo "== style" && ruff check . && ruff format --check . && shellcheck tools/*.sh .ci/run
 echo "== types" && mypy
 echo "== C++ tests" && tools/cpp_tests.sh address,undefined thread
 echo "== C++ tests on AArch64" && { tools/aarch64_tests.sh || [ $? -eq 77 ]; }  # 77: the tools for it are not here

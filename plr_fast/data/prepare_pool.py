@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +19,7 @@ import numpy as np
 from ..backends.threads import available_cpus
 from ..errors import ConfigError, WorkerError
 from ..files import storage_error
+from ..worker_process import how_it_ended, start_worker
 from .manifest import Entry
 from .prepare_images import How, PreparedSlice, hash_entry, key_of, prepare_slices
 from .prepare_worker import Failed, Finished, part_of
@@ -32,8 +30,6 @@ AHEAD = 3
 
 _WORTH_IT = 64  # a worker takes seconds to start: it must have some slices to prepare
 _QUEUED = 2  # sources that a worker has been told of: it shall not wait for the parent
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
-_CODE = "import sys; sys.path[:] = {path!r}; from plr_fast.data.prepare_worker import main; main({descriptor})"
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ class _Pool:
     def start(self, count: int) -> None:
         readers: list[SliceReader] = list(registered_readers())
         for _ in range(count):
-            self._workers.append(_start_worker())
+            self._workers.append(_Worker(*start_worker("plr_fast.data.prepare_worker")))
         for worker in self._workers:
             self._send(worker, (self._how, readers, self._folder))
 
@@ -172,7 +168,7 @@ class _Pool:
             code = worker.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             code = 0
-        how = f"was killed by signal {-code} ({_signal_name(-code)})" if code < 0 else f"ended with status {code}"
+        how = how_it_ended(code)
         if not worker.queue:
             return WorkerError(f"a worker process {how} before it began; try --jobs 1")
         entry = self._entries[worker.queue[0]]
@@ -182,27 +178,6 @@ class _Pool:
             else "; try --jobs 1, and look at that source"
         )
         return WorkerError(f"a worker process {how} while it prepared {entry.path} (listed at {entry.where}){why}")
-
-
-def _start_worker() -> _Worker:
-    """A fresh interpreter: nothing is forked, and nothing of the main script runs again."""
-    ours, theirs = Pipe()
-    descriptor = theirs.fileno()
-    # Ctrl-C and a batch system's SIGTERM reach all processes at once; only the parent decides what becomes of them.
-    # A worker inherits what is blocked, hence has no moment in which they could hit it.
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _CODE.format(path=sys.path, descriptor=descriptor)],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(descriptor,),
-            env=os.environ | dict.fromkeys(_ONE_THREAD, "1"),
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-    return _Worker(process, ours)
 
 
 def _read(part: Path, result: Finished | Failed, size: int) -> Iterator[PreparedSlice]:
@@ -221,10 +196,3 @@ def _hashes(result: Finished | Failed) -> bytes:
     if isinstance(result, Failed):
         raise result.error from RuntimeError(result.where)
     return result.hashes
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"

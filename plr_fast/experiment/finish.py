@@ -13,7 +13,7 @@ from ..files import write_text
 from .checklist import checklist_markdown, checklist_tables
 from .csv_files import write_data
 from .figures import experiment_figures
-from .leakage import leakage_table
+from .leakage_table import leakage_table
 from .leaks import Leaks, read_leaks
 from .model_card import model_card
 from .report import Download, effects, write_page

@@ -1,6 +1,6 @@
-"""Controls without a network: what grey levels alone tell, and what copying the nearest training slice scores.
+"""A control without a network: what grey levels alone tell.
 
-A network that beats neither has learnt nothing about lesions that a histogram or a memory would not give.
+A network that does not beat it has learnt nothing about lesions that a histogram would not give.
 """
 
 from __future__ import annotations
@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..data.duplicates import thumbnails
-from ..data.nearest import nearest_correlations
-from ..errors import DataError
+from .controls import Rows, Scores, labels_of_both
 
 if TYPE_CHECKING:
     from ..data.store import SliceStore
-
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float64]
 
 BINS = 16
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -51,32 +46,13 @@ def grey_forest_scores(store: SliceStore, train: Rows, test: Rows, seed: int) ->
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    labels = _labels(store, train)
+    labels = labels_of_both(store, train)
     forest = RandomForestClassifier(
         TREES, class_weight="balanced", max_features="sqrt", n_jobs=1, random_state=np.random.RandomState(seed % 2**32)
     )
     forest.fit(grey_statistics(store, train), labels)
     scores: Scores = forest.predict_proba(grey_statistics(store, test))[:, 1]
     return scores
-
-
-def nearest_slice_scores(store: SliceStore, train: Rows, test: Rows, seed: int = 0) -> Scores:  # noqa: ARG001 - as all controls
-    """How much nearer each of the slices ``test`` (int64, (N,)) is to a positive slice of ``train`` than to a negative:
-    float64 (N,) in 0..1, at least 0.5 where the nearest of all is positive.
-
-    Near is the correlation of 32×32 thumbnails; the score is 0.5 + (nearest positive - nearest negative) / 4. ``seed``
-    has no effect: nothing is random here.
-
-    Raises:
-        DataError: as :func:`grey_forest_scores`.
-    """
-    labels = _labels(store, train)
-    best = nearest_correlations(
-        thumbnails(store.slices[index] for index in train.tolist()),
-        labels,
-        thumbnails(store.slices[index] for index in test.tolist()),
-    ).astype(np.float64)
-    return np.clip(0.5 + (best[:, 1] - best[:, 0]) / 4, 0.0, 1.0)
 
 
 def _statistics(counts: npt.NDArray[np.int64]) -> Scores:
@@ -89,14 +65,3 @@ def _statistics(counts: npt.NDArray[np.int64]) -> Scores:
     percentiles = np.searchsorted(upto, np.array(PERCENTILES) / 100 * total)
     ranges = counts.reshape(BINS, -1).sum(axis=1) / total
     return np.concatenate(([mean, deviation], percentiles, ranges))
-
-
-def _labels(store: SliceStore, train: Rows) -> npt.NDArray[np.int8]:
-    labels = store.labels[train]
-    if set(labels.tolist()) != {0, 1}:
-        counts = [int(np.sum(labels == label)) for label in (0, 1)]
-        raise DataError(
-            f"a control needs labelled training slices of both classes and no others, but of {len(labels)} slices of "
-            f"{store.path} {counts[0]} are {store.class_names[0]} and {counts[1]} {store.class_names[1]}"
-        )
-    return labels

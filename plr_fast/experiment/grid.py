@@ -23,6 +23,7 @@ from .tasks import CellTask, EncoderTask
 
 if TYPE_CHECKING:
     from ..data.store import SliceStore
+    from ..evaluation.thresholds import ThresholdRule
     from ..training import FinetuneConfig, PretrainConfig
 
 _SUPERVISED_VAL = 0.15  # of the slices that an encoder is fine-tuned on first
@@ -150,10 +151,10 @@ class _Builder:
             )
         )
 
-    def _threshold(self) -> Any:
+    def _threshold(self) -> float | ThresholdRule:
         given = self.experiment.recipe.given("evaluate")
-        value = given["threshold"].value if "threshold" in given else 0.5
-        value = self.experiment.evaluate.get("threshold", value)
+        otherwise = given["threshold"].value if "threshold" in given else 0.5
+        value: float | ThresholdRule = self.experiment.evaluate.get("threshold", otherwise)
         if isinstance(value, float) and not 0.0 < value < 1.0:
             raise ConfigError(f"{self.experiment.path}: evaluate.threshold must lie between 0 and 1, not {value:g}")
         return value

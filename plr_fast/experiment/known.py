@@ -6,7 +6,7 @@ is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def span(values: Sequence[float]) -> str:
     return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
 
 
-def _each(results: Results, tell: Any) -> str:
+def _each(results: Results, tell: Callable[[DatasetInfo], str]) -> str:
     sentences = [(info.name, tell(info)) for info in results.plan.datasets]
     return "; ".join(f"{name}: {text}" for name, text in sentences if text)
 

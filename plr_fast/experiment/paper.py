@@ -96,10 +96,3 @@ def paper_table(name: PaperTableName) -> PaperTable:
             for row in table["rows"]
         ),
     )
-
-
-def balanced_accuracy(accuracy: float, recall: float, positives: int, negatives: int) -> float:
-    """(TPR + TNR) / 2 from accuracy and recall, in [0, 1], on a test set of these counts."""
-    true_positives = recall * positives
-    true_negatives = accuracy * (positives + negatives) - true_positives
-    return 0.5 * (recall + true_negatives / negatives)

@@ -5,22 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from ..errors import WorkerError
+from ..worker_process import how_it_ended, start_worker
 from .tasks import Done, Failed, Progress, Stopped, Task
 from .worker import Ready, Setup
-
-_CODE = "import sys; sys.path[:] = {path!r}; from plr_fast.experiment.worker import main; main({descriptor})"
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass
@@ -31,16 +26,14 @@ class Worker:
         number: its place, which a successor takes over; from 0.
         log: file of what it writes to standard error.
         task: what it is at work on.
-        since: when it began with that (:func:`time.monotonic`).
         ready: whether it has ever answered.
     """
 
     number: int
     process: subprocess.Popen[bytes]
-    connection: Connection[Any, Any]
+    connection: Connection[Setup | Task, Ready | Progress | Done | Failed | Stopped]
     log: Path
     task: Task | None = None
-    since: float = 0.0
     ready: bool = False
 
     @property
@@ -78,7 +71,7 @@ class Pool:
 
     def give(self, worker: Worker, task: Task) -> None:
         """Let an idle worker do ``task``; its answers come by :meth:`answers`."""
-        worker.task, worker.since = task, time.monotonic()
+        worker.task = task
         with suppress(BrokenPipeError, ConnectionResetError):  # its death is noticed there
             worker.connection.send(task)
 
@@ -125,35 +118,21 @@ class Pool:
                     worker.task = None
 
     def _start(self, number: int) -> Worker:
-        """A fresh interpreter: nothing is forked, and nothing of the main script runs again."""
-        ours, theirs = Pipe()
         log = self._logs / f"worker-{number}.log"
-        # A worker inherits what is blocked, hence has no moment in which a signal could hit it unprepared.
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        try:
-            with log.open("ab") as stream:
-                process = subprocess.Popen(
-                    [sys.executable, "-c", _CODE.format(path=sys.path, descriptor=theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=stream,
-                    pass_fds=(theirs.fileno(),),
-                    env=self._environment(number),
-                )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            theirs.close()
+        with log.open("ab") as stream:
+            process, ours = start_worker(
+                "plr_fast.experiment.worker", threads=self._threads, environment=self._environment(number), log=stream
+            )
         ours.send(Setup(self._threads, self._devices[number].split(":")[0]))
         return Worker(number, process, ours, log)
 
-    def _environment(self, number: int) -> Mapping[str, str]:
-        found = os.environ | dict.fromkeys(_THREADS, str(self._threads))
+    def _environment(self, number: int) -> dict[str, str]:
+        """So that a worker sees its own GPU only."""
         kind, _, index = self._devices[number].partition(":")
-        if kind == "cuda":
-            visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-            found["CUDA_VISIBLE_DEVICES"] = visible[int(index or 0)] if visible else index or "0"
-        return found
+        if kind != "cuda":
+            return {}
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        return {"CUDA_VISIBLE_DEVICES": visible[int(index or 0)] if visible else index or "0"}
 
     def _replace(self, worker: Worker) -> None:
         worker.connection.close()
@@ -165,16 +144,9 @@ class Pool:
         except subprocess.TimeoutExpired:
             worker.process.kill()
             code = worker.process.wait()
-        how = f"was killed by signal {-code} ({_signal_name(-code)})" if code < 0 else f"ended with status {code}"
+        how = how_it_ended(code)
         why = "; most likely memory ran out: try fewer --jobs" if code == -signal.SIGKILL else ""
         told = f"; what it wrote stands in {worker.log}" if worker.log.stat().st_size else ""
         if not worker.ready:
             raise WorkerError(f"a worker process {how} before it began{why}{told}")
         return Failed(f"its worker process {how}{why}{told}")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..console import console
 from ..errors import ConfigError, DataError, ExperimentError
-from ..files import storage_error, write_json
+from ..files import write_json
+from ..folder_lock import locked
 from ..recipes.document import nearest
 from .finish import finish
 from .grid import Grid, build_grid
@@ -55,7 +54,7 @@ def run_experiment(options: ExperimentOptions) -> Results:
     devices, share = devices_and_threads(options.devices, options.jobs)
     threads = options.threads or share
     require_writable(out)
-    with _locked(out):
+    with locked(out, f"another plr-fast experiment works in {out}: wait for it, or choose another --out"):
         grid = build_grid(experiment, out)
         done, pace = _look(grid, out)
         trained = [key for key, task in grid.encoders.items() if is_trained(task.config)]
@@ -211,25 +210,6 @@ def _check_only(experiment: Experiment, only: Sequence[str]) -> None:
     for name in only:
         if name not in names:
             raise ConfigError(f"--only {name}: there is no such method{nearest(name, names)} ({', '.join(names)})")
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the experiment's folder for this process alone; the lock goes with the process, even by a kill."""
-    try:
-        handle = (out / ".lock").open("w")
-    except OSError as error:
-        raise storage_error(error, out) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another plr-fast experiment works in {out}: wait for it, or choose another --out"
-            ) from error
-        except OSError:
-            pass  # a file system without locks: the experiment goes on without that safety
-        yield
 
 
 def read_failures(out: Path) -> list[Mapping[str, str]]:

@@ -105,8 +105,7 @@ class DatasetStatistics:
         self.fractions: tuple[float, ...] = tuple(sorted({key.fraction for key in planned}, reverse=True))
         self._cells: dict[tuple[str, float], dict[int, CellResult]] = {}
         self._tests: dict[int, CellResult] = {}
-        self._ordered = results.select(dataset=dataset)
-        for cell in self._ordered:
+        for cell in results.select(dataset=dataset):
             key = cell.key
             self._cells.setdefault((key.method, key.fraction), {})[key.repeat] = cell
             _check_same_slices(self._tests.setdefault(key.repeat, cell), cell)
@@ -125,10 +124,6 @@ class DatasetStatistics:
     def cells(self, method: str, fraction: float) -> Mapping[int, CellResult]:
         """Its finished cells by repeat."""
         return dict(sorted(self._cells.get((method, fraction), {}).items()))
-
-    def all_cells(self) -> Sequence[CellResult]:
-        """Every finished cell, in the order of the plan."""
-        return self._ordered
 
     @property
     def test_sets(self) -> Mapping[int, CellResult]:

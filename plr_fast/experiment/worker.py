@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import PlrFastError, StorageError
-from .tasks import CellTask, EncoderTask, Failed, Progress, Stopped
+from .tasks import Done, Failed, Progress, Stopped, Task
 
 _TOLD_EVERY = 0.3  # seconds
 
@@ -38,13 +38,16 @@ class Ready:
     """The worker has started and waits for tasks."""
 
 
+ToParent: TypeAlias = "Connection[Ready | Progress | Done | Failed | Stopped, Setup | Task]"
+
+
 class _Stop(BaseException):
     """SIGTERM, outside of training (which saves by itself)."""
 
 
 def main(descriptor: int) -> None:
     """Work until the other end of the connection is closed, by the parent's will or its death."""
-    connection: Connection[Any, Any] = Connection(descriptor)
+    connection: ToParent = Connection(descriptor)
     signal.signal(signal.SIGTERM, _raise_stop)
     # Ctrl-C reaches all processes of the terminal; only the parent decides, and says it by SIGTERM.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
@@ -63,7 +66,7 @@ def main(descriptor: int) -> None:
     os._exit(0)  # torch's threads are not waited for
 
 
-def _listen(connection: Connection[Any, Any], inbox: SimpleQueue[Any]) -> None:
+def _listen(connection: ToParent, inbox: SimpleQueue[Any]) -> None:
     try:
         while True:
             inbox.put(connection.recv())
@@ -86,7 +89,7 @@ def _prepare(setup: Setup) -> None:
         importlib.import_module(name)
 
 
-def _work(task: EncoderTask | CellTask, setup: Setup, connection: Connection[Any, Any]) -> Any:
+def _work(task: Task, setup: Setup, connection: ToParent) -> Done | Failed | Stopped:
     from ..training.errors import TrainingInterrupted
     from .train_cell import do_task
 

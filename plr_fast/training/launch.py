@@ -21,10 +21,11 @@ from ..backends import get_num_threads, set_num_threads
 from ..backends.threads import available_cpus
 from ..console import console
 from ..errors import ConfigError
+from ..folder_lock import leave_locks, locked
 from .config import TrainConfig
 from .errors import RankLostError
 from .interrupt import shield_worker
-from .record import check_run_folder, leave_locks, locked
+from .record import check_run_folder
 from .task import Batch
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def run_folder(config: TrainConfig, fabric: Fabric) -> Iterator[None]:
         yield
         return
     check_run_folder(config)
-    with locked(run):
+    with locked(run, f"another process is training in {run}; wait for it or choose another folder"):
         check_run_folder(config)
         fabric.barrier()
         yield

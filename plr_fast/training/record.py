@@ -1,4 +1,4 @@
-"""The run folder: its lock, the records of what the run is, and the check that a resumed run is the same run."""
+"""The run folder: the records of what the run is, and the check that a resumed run is the same run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from .._version import __version__
 from ..errors import CheckpointError, ConfigError
-from ..files import storage_error, write_json, write_text
+from ..files import write_json, write_text
 from ..machine import gpu_driver, gpus, processor, usable_cpus
 from ..yaml_text import yaml_value
 from .checkpoint import find_checkpoint
@@ -30,8 +29,6 @@ CONFIG_FILE = "config.json"
 SETTINGS_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"
 FORMAT_VERSION = 1
-
-_held: set[IO[str]] = set()
 
 # What may change between a stop and a resumption without changing the weights. Files are compared by content (facts),
 # batch size, accumulation and number of devices by their product.
@@ -70,41 +67,6 @@ def check_run_folder(config: TrainConfig) -> None:
             raise ConfigError(f"{run} already holds a run; continue it with --resume, or choose another folder")
     elif run.is_dir() and any(item.name != ".lock" for item in run.iterdir()):
         raise ConfigError(f"{run} is not empty and holds no run; choose another folder")
-
-
-@contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold the run's folder for this process alone; the lock goes with the process, even by a kill.
-
-    Raises:
-        ConfigError: another process trains there.
-        StorageError: the folder cannot be made or written.
-    """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        handle = (run / ".lock").open("w")
-    except OSError as error:
-        raise storage_error(error, run) from error
-    with handle:
-        try:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"another process is training in {run}; wait for it or choose another folder") from error
-        except (ImportError, OSError):
-            pass  # no such locks on this platform or file system: the run goes on without that safety
-        _held.add(handle)
-        try:
-            yield
-        finally:
-            _held.discard(handle)
-
-
-def leave_locks() -> None:
-    """In a forked child: let go of the parent's locks, or they would outlive a parent that is killed."""
-    while _held:
-        _held.pop().close()  # closes the child's copy; the parent's lock stays
 
 
 def write_record(config: TrainConfig, kind: str, facts: Mapping[str, Any], *, step: int) -> None:

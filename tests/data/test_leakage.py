@@ -14,7 +14,6 @@ from plr_fast.data.nearest import nearest_correlations
 from plr_fast.data.phantom.scans import thorax_phantom
 from plr_fast.data.store import SliceRecord, SliceStore, StoreWriter
 from plr_fast.data.volumes import followers
-from plr_fast.experiment.leakage import leakage_table
 
 SIZE = 224
 
@@ -79,12 +78,6 @@ def test_what_was_planted_is_counted(chests, tmp_path):
         "duplicates of one: 1; slices next to one: 1."
     )
     assert told[1] == "Slices of test that show the same as one of train and have another label: 1."
-    table = leakage_table({"phantom": report})
-    assert [entry.text for entry in table.rows[1].entries[:8]] == ["train → test", "7", "1", "1", "2", "1", "1", "1"]
-    assert report.memory is not None
-    assert table.rows[1].entries[8].value == report.memory.accuracy
-    assert table.rows[0].entries[8].text == "–"
-    assert table.notes == told
 
 
 def test_a_clean_store_says_so(chests, tmp_path):

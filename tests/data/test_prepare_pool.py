@@ -99,7 +99,7 @@ class TestErrors:
         assert files(report.store) == files(whole.store)
 
     def test_a_worker_that_cannot_start(self, volumes: PrepareConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(prepare_pool, "_CODE", "raise SystemExit(3)")
+        monkeypatch.setattr("plr_fast.worker_process._CODE", "raise SystemExit(3)")
         with pytest.raises(WorkerError, match="ended with status 3"):
             prepare(change(volumes, jobs=2))
 

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from plr_fast import LesionBank
 from plr_fast.errors import DataError
-from plr_fast.evaluation import figures
 from plr_fast.evaluation.inference import restore
 from plr_fast.evaluation.pictures import bank_noise
 from plr_fast.evaluation.trained import load_network
@@ -40,14 +39,6 @@ CLOUDS = {
 def read(path):
     with Image.open(path) as picture:
         return np.asarray(picture)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_figures():
-    """Draw at a quarter of the resolution: nothing tested depends on it, and drawing is most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "DPI", 60)
-        yield
 
 
 @pytest.fixture(scope="module")

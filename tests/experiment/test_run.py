@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,11 @@ def copy(finished: Results, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def without_pictures(plan: Path, out: Path, **more: Any) -> ExperimentOptions:
+    """Options for what is not about pictures, which take longer than these trainings."""
+    return ExperimentOptions(str(plan), out=out, examples=0, **more)
+
+
 def grid_of(plan: Path, out: Path) -> Grid:
     out.mkdir(exist_ok=True)
     return build_grid(load_experiment(plan), out)
@@ -121,18 +127,18 @@ def test_networks_of_the_first_repeat_stay_and_others_go(finished: Results) -> N
 def test_a_second_call_has_nothing_to_do(plan: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plr_fast.experiment.run.Pool", None)  # no worker is started
     before = {path: path.stat().st_mtime_ns for path in (copy / "cells").iterdir()}
-    run_experiment(ExperimentOptions(str(plan), out=copy))
+    run_experiment(without_pictures(plan, copy))
     assert {path: path.stat().st_mtime_ns for path in (copy / "cells").iterdir()} == before
 
 
 def test_changed_settings_step_aside_and_come_back(plan: Path, copy: Path, tmp_path: Path) -> None:
     other = tmp_path / "test.yaml"
     other.write_text(plan.read_text().replace("corruption: gaussian", "corruption: shuffle"))
-    run_experiment(ExperimentOptions(str(other), out=copy, only=("RI",)))
+    run_experiment(without_pictures(other, copy, only=("RI",)))
     results = read_results(copy)
     assert {key.method for key in results.missing} == {"PLR-G"}
     assert len(list((copy / "superseded").glob("*.json"))) == 2
-    run_experiment(ExperimentOptions(str(plan), out=copy, only=("PLR-G",)))
+    run_experiment(without_pictures(plan, copy, only=("PLR-G",)))
     assert not read_results(copy).missing
     assert not list((copy / "superseded").iterdir())
 
@@ -174,7 +180,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_bits(plan: Path, finished: Res
             process.kill()
             process.wait()
     assert 0 < len(list(out.glob("cells/*.json"))) < 6
-    results = run_experiment(ExperimentOptions(str(plan), out=out, jobs=1, threads=1))
+    results = run_experiment(without_pictures(plan, out, jobs=1, threads=1))
     assert_same(results, finished)
 
 
@@ -212,11 +218,11 @@ def test_a_failure_is_told_and_the_others_are_done(
         (copy / "cells" / f"{task.key}.json").unlink()
     monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda task: task.control is None))
     with pytest.raises(ExperimentError, match="1 tasks failed"):
-        run_experiment(ExperimentOptions(str(plan), out=copy, jobs=1))
+        run_experiment(without_pictures(plan, copy, jobs=1))
     assert [failure["message"] for failure in read_failures(copy)] == ["as told"]
     assert [key.method for key in read_results(copy).missing] == ["RI"]
     monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda _: False))
-    run_experiment(ExperimentOptions(str(plan), out=copy, jobs=1))
+    run_experiment(without_pictures(plan, copy, jobs=1))
     assert read_failures(copy) == []
     assert "RI" in capsys.readouterr().out
 
@@ -261,7 +267,7 @@ def test_no_room_stops_all(plan: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("plr_fast.experiment.run.Pool", Full)
     with pytest.raises(ExperimentError, match="no room"):
-        run_experiment(ExperimentOptions(str(plan), out=tmp_path / "out", jobs=1))
+        run_experiment(without_pictures(plan, tmp_path / "out", jobs=1))
     assert len(asked) == 1
 
 
@@ -322,7 +328,7 @@ def test_a_damaged_cell_is_done_again(
     (copy / "cells" / "one--grey-forest--1--1.csv").write_text("id,group,label,score\n")
     with pytest.raises(DataError):
         read_results(copy)
-    assert_same(run_experiment(ExperimentOptions(str(plan), out=copy)), finished)
+    assert_same(run_experiment(without_pictures(plan, copy)), finished)
 
 
 def test_two_at_once_in_one_folder_are_refused(plan: Path, copy: Path) -> None:
@@ -331,19 +337,19 @@ def test_two_at_once_in_one_folder_are_refused(plan: Path, copy: Path) -> None:
     with (copy / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="another plr-fast experiment"):
-            run_experiment(ExperimentOptions(str(plan), out=copy))
+            run_experiment(without_pictures(plan, copy))
 
 
 def test_other_folders_are_left_alone(plan: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="holds no experiment"):
-        run_experiment(ExperimentOptions(str(plan), out=tmp_path))
+        run_experiment(without_pictures(plan, tmp_path))
 
 
 def test_a_dry_run_trains_nothing_and_tells_time_and_room(
     plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_experiment(ExperimentOptions(str(plan), out=tmp_path / "out", dry_run=True, devices="cpu", jobs=2))
+    run_experiment(without_pictures(plan, tmp_path / "out", dry_run=True, devices="cpu", jobs=2))
     said = capsys.readouterr().out
     assert "to do: 6 of 6 cells (2 of them without a network), and 2 encoders" in said
     assert "estimated time" in said
@@ -357,8 +363,8 @@ def test_a_report_needs_no_data(plan: Path, copy: Path, store: Path, capsys: pyt
     gone = plan.with_name("gone.yaml")
     gone.write_text(plan.read_text().replace(str(store), str(hidden)))
     with pytest.raises(ConfigError, match="hidden"):
-        run_experiment(ExperimentOptions(str(gone), out=copy))
-    results = run_experiment(ExperimentOptions(str(plan), out=copy, report_only=True))
+        run_experiment(without_pictures(gone, copy))
+    results = run_experiment(without_pictures(plan, copy, report_only=True))
     assert not results.missing
     assert "Grey forest" in capsys.readouterr().out
 

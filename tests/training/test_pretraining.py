@@ -267,10 +267,10 @@ def test_a_folder_of_something_else_is_refused(pretrain_config: Make) -> None:
 
 
 def test_two_processes_cannot_train_in_one_folder(pretrain_config: Make) -> None:
-    from plr_fast.training.record import locked
+    from plr_fast.folder_lock import locked
 
     config = pretrain_config()
-    with locked(config.run), pytest.raises(ConfigError, match="another process"):
+    with locked(config.run, "busy"), pytest.raises(ConfigError, match="another process"):
         pretrain(config)
     assert pretrain(config).epochs == 3
 

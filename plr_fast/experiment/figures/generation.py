@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,18 +19,25 @@ from ...ops import perlin_noise
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ...data.store import SliceStore
     from ...evaluation.trained import TrainedRun
 
 _NOISE = ("cells", "octaves", "persistence", "lacunarity")
 
 
 def draw_generations(
-    album: Album, runs: Sequence[TrainedRun], test_sets: Sequence[RestorationTestSet], own: dict[str, str], about: str
+    album: Album,
+    store: SliceStore,
+    runs: Sequence[TrainedRun],
+    test_sets: Sequence[RestorationTestSet],
+    own: Mapping[str, str],
+    about: str,
 ) -> None:
     """One figure for each kind of pseudo lesion among the pretrainings ``runs``; none for blur and shuffling.
 
     Args:
         album: takes the figures.
+        store: whose slices the test sets are of.
         runs: pretrainings, named by their methods.
         test_sets, own: what :func:`~plr_fast.evaluation.corruptions.make_test_sets` made of ``runs``.
         about: ends the titles, for example the name of the data set; may be empty.
@@ -41,7 +48,6 @@ def draw_generations(
             continue
         corrupted, original = corrupted_examples(test_set, np.zeros(1, np.int64))
         spoiled = middle(corrupted)[0]
-        store: Any = test_set.dataset.store  # type: ignore[attr-defined]
         mask = np.asarray(store.masks[test_set.indices[0]]).astype(bool)
         names = ", ".join((*(run.name for run in of), *([about] if about else [])))
         if has_patches(test_set):

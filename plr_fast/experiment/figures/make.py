@@ -81,7 +81,10 @@ def experiment_figures(
                 _pictures(made, album, runs, examples, results.plan.seed, dataset.name if several else "")
             bar.advance(task)
         bar.update(task, note="lesion patches")
-        _patches(made, album, lesions, shown, results.plan.seed)
+        if examples == 0:
+            made.absent.append("no pictures of slices were asked for")
+        if examples > 0 or lesions is not None:
+            _patches(made, album, lesions, shown, results.plan.seed)
         bar.update(task, advance=1, note="")
     return made
 

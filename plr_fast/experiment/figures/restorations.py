@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,12 @@ from ...files import atomic_path
 from ..before_after import BeforeAfter
 from .generation import draw_generations
 from .runs import ShownRuns
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ...data.store import SliceStore
+    from ...evaluation.metrics import IntArray
 
 _SLIDERS = 6  # restorers that get sliders: a page of many more is not read
 _LEAST_SIDE = 384  # pixels: small slices are enlarged to at least this for the slider
@@ -59,65 +66,85 @@ def draw_slices(
             f"{shown.dataset.name}: sliders of {listing([run.name for run in runs[_SLIDERS:]])}, which are many"
         )
     pairs: list[BeforeAfter] = []
-
     if len(chosen.positions):
         test_sets, own = make_test_sets(runs, store, negatives, seed=seed)
-        draw_generations(album, runs, test_sets, own, about)
-        corrupted = {one.name: pictures.corrupted_examples(one, chosen.positions) for one in test_sets}
-        restored = {
-            name: (own[name], restore(network, corrupted[own[name]][0], name=name))
-            for name, network in networks.items()
-        }
-        by_name: Mapping[str, RestorationTestSet] = {one.name: one for one in test_sets}
-        rows = pictures.restored_rows(store, by_name, chosen.positions, corrupted, restored)
-        draw_restorations(album, rows, about=about)
-        identity = store.ids[negatives[chosen.positions[0]]]
-        for name, (kind, results) in list(restored.items())[:_SLIDERS]:
-            spoiled, original = middle(corrupted[kind][0])[0], corrupted[kind][1][0]
-            error, before = (float(((one - original) ** 2).mean()) for one in (results[0], spoiled))
-            change = f"The mean squared error to the {normal} slice is {before:.4f} before and {error:.4f} after."
-            pairs.append(
-                _pair(
-                    album.folder,
-                    f"restored-{name}-{about}",
-                    _Pair(spoiled, results[0]),
-                    title=_titled(f"{name}: a corrupted {normal} slice restored", about),
-                    labels=("corrupted", "restored"),
-                    alt=f"{normal.capitalize()} test slice {identity}, corrupted as {name} was trained to mend, and "
-                    f"as {name} restores it. {change}",
-                    caption=f"{change} (Figure 8 of the paper.)",
-                )
-            )
+        draw_generations(album, store, runs, test_sets, own, about)
+        pairs += _corrupted(album, store, networks, test_sets, own, chosen.positions, about)
     else:
         absent.append(f"{shown.dataset.name}: figures 5 and 8, as no {normal} test slice has a usable lung mask")
-
     if len(chosen.real):
         context = max(int(run.setting("context", 0)) for run in runs)
-        stacks = pictures.real_stacks(store, chosen.real, context)
-        answers = {name: restore(network, stacks, name=name) for name, network in networks.items()}
-        draw_real(album, pictures.real_examples(store, chosen.real, answers), positive, about=about)
-        image = pictures.real_slices(store, chosen.real[:1])[0]
-        mask = np.asarray(store.masks[chosen.real[0]]).astype(bool)
-        for name, answer in list(answers.items())[:_SLIDERS]:
-            inside, outside = (float((answer[0] - image)[region].mean()) for region in (mask, ~mask))
-            change = (
-                f"On average the lungs changed by {_signed(inside)} and the rest by {_signed(outside)} of the grey "
-                "range."
-            )
-            pairs.append(
-                _pair(
-                    album.folder,
-                    f"real-{name}-{about}",
-                    _Pair(image, answer[0]),
-                    title=_titled(f"{name}: a real {positive} slice restored", about),
-                    labels=(f"real {positive}", "restored"),
-                    alt=f"{positive} test slice {store.ids[chosen.real[0]]}, and what {name} makes of it. {change}",
-                    caption=f"{change} Nobody knows how this lung looked without disease. (Figure 10 of the paper.)",
-                )
-            )
+        pairs += _real(album, store, networks, chosen.real, context, about)
     else:
         absent.append(f"{shown.dataset.name}: figure 10, as no {positive} test slice has a usable lung mask")
     return pairs, absent
+
+
+def _corrupted(
+    album: Album,
+    store: SliceStore,
+    networks: Mapping[str, nn.Module],
+    test_sets: Sequence[RestorationTestSet],
+    own: Mapping[str, str],
+    positions: IntArray,
+    about: str,
+) -> list[BeforeAfter]:
+    """Figure 8 from the slices at ``positions`` of the test sets, and its sliders."""
+    normal, pairs = store.class_names[0], []
+    corrupted = {one.name: pictures.corrupted_examples(one, positions) for one in test_sets}
+    restored = {
+        name: (own[name], restore(network, corrupted[own[name]][0], name=name)) for name, network in networks.items()
+    }
+    by_name: Mapping[str, RestorationTestSet] = {one.name: one for one in test_sets}
+    rows = pictures.restored_rows(store, by_name, positions, corrupted, restored)
+    draw_restorations(album, rows, about=about)
+    identity = store.ids[test_sets[0].indices[positions[0]]]
+    for name, (kind, results) in list(restored.items())[:_SLIDERS]:
+        spoiled, original = middle(corrupted[kind][0])[0], corrupted[kind][1][0]
+        error, before = (float(((one - original) ** 2).mean()) for one in (results[0], spoiled))
+        change = f"The mean squared error to the {normal} slice is {before:.4f} before and {error:.4f} after."
+        pairs.append(
+            _pair(
+                album.folder,
+                f"restored-{name}-{about}",
+                _Pair(spoiled, results[0]),
+                title=_titled(f"{name}: a corrupted {normal} slice restored", about),
+                labels=("corrupted", "restored"),
+                alt=f"{normal.capitalize()} test slice {identity}, corrupted as {name} was trained to mend, and "
+                f"as {name} restores it. {change}",
+                caption=f"{change} (Figure 8 of the paper.)",
+            )
+        )
+    return pairs
+
+
+def _real(
+    album: Album, store: SliceStore, networks: Mapping[str, nn.Module], chosen: IntArray, context: int, about: str
+) -> list[BeforeAfter]:
+    """Figure 10 from the slices ``chosen`` of the store, and its sliders."""
+    positive, pairs = store.class_names[1], []
+    stacks = pictures.real_stacks(store, chosen, context)
+    answers = {name: restore(network, stacks, name=name) for name, network in networks.items()}
+    draw_real(album, pictures.real_examples(store, chosen, answers), positive, about=about)
+    image = pictures.real_slices(store, chosen[:1])[0]
+    mask = np.asarray(store.masks[chosen[0]]).astype(bool)
+    for name, answer in list(answers.items())[:_SLIDERS]:
+        inside, outside = (float((answer[0] - image)[region].mean()) for region in (mask, ~mask))
+        change = (
+            f"On average the lungs changed by {_signed(inside)} and the rest by {_signed(outside)} of the grey range."
+        )
+        pairs.append(
+            _pair(
+                album.folder,
+                f"real-{name}-{about}",
+                _Pair(image, answer[0]),
+                title=_titled(f"{name}: a real {positive} slice restored", about),
+                labels=(f"real {positive}", "restored"),
+                alt=f"{positive} test slice {store.ids[chosen[0]]}, and what {name} makes of it. {change}",
+                caption=f"{change} Nobody knows how this lung looked without disease. (Figure 10 of the paper.)",
+            )
+        )
+    return pairs
 
 
 def _pair(
