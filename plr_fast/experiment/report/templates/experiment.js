@@ -79,4 +79,9 @@
     figure.querySelector(".slide").hidden = false;
     move();
   }
+
+  // On paper nothing can be unfolded.
+  addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details")) folded.open = true;
+  });
 })();
