@@ -576,5 +576,9 @@ def test_sorting_slider_switch_and_print_work(path):
     for left, right in (seen["printed"], seen["plain"]["pictures"]):
         assert left["top"] == right["top"]
         assert left["left"] + left["width"] <= right["left"]
+    # [unfolded on paper, settings]: checklists are, settings are many pages and are not.
+    assert [False, True] in seen["unfolded"]
+    assert [True, False] in seen["unfolded"]
+    assert all(unfolded != settings for unfolded, settings in seen["unfolded"])
     assert seen["printedCut"] == seen["plain"]["cut"] == "none"
     assert (seen["plain"]["buttons"], seen["plain"]["controls"]) == (0, 0)

@@ -80,8 +80,8 @@
     move();
   }
 
-  // On paper nothing can be unfolded.
+  // On paper nothing can be unfolded. All settings would be many pages, and lie beside the page.
   addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll("details")) folded.open = true;
+    for (const folded of document.querySelectorAll("details:not(:has(pre))")) folded.open = true;
   });
 })();
