@@ -338,7 +338,7 @@ def test_a_winner_is_one_whose_interval_lies_above_zero():
     told = lead(effect("PLR+", 0.01, 0.09), effect("PLR+", -0.01, 0.09, fraction=1.0), effect("PLR-P", -0.03, 0.05))
     assert told == (
         "On CT, PLR+ (with 10 % of the labels) beats RI in AUROC: the 95 % interval of the paired difference lies "
-        "above zero. Not shown to be better: PLR-P."
+        "above zero. Not shown to be better, at any share of labels: PLR-P."
     )
     both = lead(*(effect(name, 0.01, 0.02, fraction=one) for name in ("PLR+", "PLR-P") for one in (1.0, 0.1)))
     assert both.startswith("On CT, PLR-P (at every share of labels) and PLR+ (at every share of labels) beat RI")
