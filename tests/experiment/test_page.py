@@ -416,6 +416,8 @@ def test_the_lead_holds_what_takes_the_shine_off_it():
         "Worse than RI: PLR-P (with 10 % of the labels). PLR+ is not shown to be better than the control Forest (with "
         "10 % of the labels)."
     )
+    ahead = effect("PLR+", -0.09, -0.05, other="Forest")
+    assert lead(win, ahead).endswith("PLR+ is worse than the control Forest (with 10 % of the labels).")
 
 
 def test_a_p_value_that_does_not_survive_correction_is_told():

@@ -244,16 +244,19 @@ def _unbeaten(pairs: _Pairs, found: list[Effect], judged: list[MethodInfo], cont
     """Which winners do not beat every control, in a sentence each; figures stand with the shares of labels."""
     sentences = []
     for method in judged:
+        worse_at: dict[str, list[float]] = {}
         open_at: dict[str, list[float]] = {}
         for gain in found:
             if gain.method == method.name and gain.better:
-                ahead, level = _as_good(pairs, gain, [one for one in found if one.fraction == gain.fraction], controls)
-                for control in (*ahead, *level):
-                    open_at.setdefault(control, []).append(gain.fraction)
-        if open_at:
-            names = [f"{name} ({_with(open_at[name])})" for name in open_at]
-            noun = "control" if len(names) == 1 else "controls"
-            sentences.append(f"{method.name} is not shown to be better than the {noun} {listing(names)}.")
+                here = [one for one in found if one.fraction == gain.fraction]
+                for places, some in zip((worse_at, open_at), _as_good(pairs, gain, here, controls), strict=True):
+                    for control in some:
+                        places.setdefault(control, []).append(gain.fraction)
+        for words, places in (("worse than", worse_at), ("not shown to be better than", open_at)):
+            names = [f"{name} ({_with(fractions)})" for name, fractions in places.items()]
+            if names:
+                noun = "control" if len(names) == 1 else "controls"
+                sentences.append(f"{method.name} is {words} the {noun} {listing(names)}.")
     return " ".join(sentences)
 
 
