@@ -6,19 +6,23 @@ repeat finds is the population's mean, plus what is common to all repeats (they 
 its own run, plus the mean over its patients of what is theirs and of what they have with this run.
 
     python tools/interval_coverage.py [--experiments 1000]
+
+A second table is of repeats that all test the same 20 patients (given splits), the truth being that of other patients.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from plr_fast.experiment.significance import corrected_t
+from plr_fast.experiment.significance import corrected_t, two_source_t
 from plr_fast.experiment.statistics import mean_of_drawn, percentiles
 
 PATIENTS, TESTED, RESAMPLES = 50, 12, 400
+GIVEN = 20  # patients of a given test set
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,16 @@ WORLDS = (
     World("the same, 3 repeats", repeats=3, run=0.10, patient=0.03),
     World("common training slices matter", common=0.03),
 )
+GIVEN_WORLDS = tuple(
+    World(f"{name}, {repeats} repeats", repeats=repeats, patient=patient, run=run, both=both)
+    for name, patient, run, both in (
+        ("patients differ more than runs", 0.10, 0.03, 0.05),
+        ("patients differ, runs do not", 0.10, 0.0, 0.0),
+        ("runs differ more than patients", 0.03, 0.10, 0.05),
+    )
+    for repeats in (3, 6, 10)
+)
+GIVEN_WAYS = ("crossed", "t-test over repeats", "runs and patients")
 WAYS = ("groups of each repeat", "groups of all", "crossed", "t-test", "corrected t-test")
 
 
@@ -71,15 +85,42 @@ def intervals(world: World, rng: np.random.Generator) -> list[tuple[float, float
     ]
 
 
+def given_intervals(world: World, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """The same where all repeats test the same patients."""
+    found = rng.normal(0, world.patient, GIVEN) + rng.normal(0, world.run, (world.repeats, 1))
+    found += rng.normal(0, world.both, found.shape)
+    means = found.mean(axis=1)
+    counts = rng.multinomial(GIVEN, np.full(GIVEN, 1 / GIVEN), size=RESAMPLES)
+    shared = counts @ found.T / GIVEN
+    draw = rng.multinomial(world.repeats, np.full(world.repeats, 1 / world.repeats), size=RESAMPLES)
+    return [
+        percentiles(mean_of_drawn(shared, draw), 0.95)[:2],
+        corrected_t(means, 0.0, 0.95)[:2],
+        two_source_t(means, float(shared.mean(axis=1).var(ddof=1)), GIVEN - 1, 0.95)[:2],
+    ]
+
+
 def main() -> None:
     """Print a Markdown table of coverage and mean width."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiments", type=int, default=1000, help="simulated for each line (default: 1000)")
     experiments = parser.parse_args().experiments
-    print(f"| coverage (mean width) | {' | '.join(WAYS)} |\n|---|{'---|' * len(WAYS)}")  # noqa: T201
-    for number, world in enumerate(WORLDS):
+    table(WORLDS, WAYS, intervals, experiments)
+    print()  # noqa: T201
+    table(GIVEN_WORLDS, GIVEN_WAYS, given_intervals, experiments)
+
+
+def table(
+    worlds: Sequence[World],
+    ways: Sequence[str],
+    make: Callable[[World, np.random.Generator], list[tuple[float, float]]],
+    experiments: int,
+) -> None:
+    """A line for each world, a column for each way."""
+    print(f"| coverage (mean width) | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}")  # noqa: T201
+    for number, world in enumerate(worlds):
         rng = np.random.default_rng(number)
-        ends = np.array([intervals(world, rng) for _ in range(experiments)])  # [E, ways, 2]
+        ends = np.array([make(world, rng) for _ in range(experiments)])  # [E, ways, 2]
         held = ((ends[..., 0] <= 0) & (ends[..., 1] >= 0)).mean(axis=0)
         width = (ends[..., 1] - ends[..., 0]).mean(axis=0)
         cells = [f"{share:.0%} ({size:.3f})" for share, size in zip(held, width, strict=True)]

@@ -221,7 +221,7 @@ def draw_real(album: Album, examples: Sequence[RealExample], class_name: str, *,
             + (f", slice {place} of {len(groups)}" if len(groups) > 1 else ""),
             caption=f"{layout}: blue is darkened (dense tissue taken away), red is brightened. Slices were chosen by "
             "group, not by result.",
-            alt=f"For {len(members)} real {class_name} slices: the slice, the picture restored by {listing(names)}, "
+            alt=f"{_count(len(members))} of class {class_name}: the slice, the picture restored by {listing(names)}, "
             "and maps of what each restorer darkened or brightened, with the outline of the lungs.",
         )
 
@@ -249,8 +249,13 @@ def _about(title: str, about: str) -> str:
 
 
 def file_name(name: str) -> str:
-    """``name`` with everything but letters, digits, dots and dashes replaced, safe on every file system."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "figure"
+    """``name`` with everything but letters, digits, dots and dashes replaced, safe on every file system; ``PLR+`` is
+    not ``PLR``."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name.replace("+", "plus")).strip("-.") or "figure"
+
+
+def _count(number: int) -> str:
+    return "A real slice" if number == 1 else f"{number} real slices"
 
 
 def _best(curve: TrainingCurve) -> str:

@@ -131,4 +131,4 @@ def _text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _field(value: Any) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(float(value)) if isinstance(value, float) else str(value)  # NumPy's own repr names its type

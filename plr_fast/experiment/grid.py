@@ -324,8 +324,8 @@ class _Builder:
                     "name": dataset.name,
                     "split_by": dataset.split_by,
                     "repeats": dataset.repeats,
-                    "val_fraction": dataset.val_fraction,
-                    "test_fraction": dataset.test_fraction,
+                    **_shares(dataset),
+                    **({"unit": dataset.unit} if dataset.unit else {}),
                     "pretrain": _plain(dataset.pretrain),
                     "finetune": _plain(dataset.finetune),
                 }
@@ -416,3 +416,10 @@ def dependents(grid: Grid) -> dict[str, list[CellTask]]:
         if cell.needs is not None:
             found[cell.needs].append(cell)
     return found
+
+
+def _shares(dataset: DatasetPlan) -> dict[str, float]:
+    """Of the parts; the store's own splits have none."""
+    if dataset.split_by == "given":
+        return {}
+    return {"val_fraction": dataset.val_fraction, "test_fraction": dataset.test_fraction}

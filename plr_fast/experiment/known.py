@@ -222,7 +222,9 @@ def _selection(cells: Sequence[CellResult]) -> str:
 
 def _fractions(results: Results) -> str:
     fractions = sorted({key.fraction for key in results.plan.cells}, reverse=True)
-    return f"{', '.join(f'{100 * fraction:g} %' for fraction in fractions)} of the training part's labels"
+    by_groups = any(setting(cell, "fraction_by") == "groups" for cell in results.cells) and min(fractions) < 1
+    counted = ", counted in whole groups" if by_groups else ""
+    return f"{', '.join(f'{100 * fraction:g} %' for fraction in fractions)} of the training part's labels{counted}"
 
 
 def _imbalance(cells: Sequence[CellResult]) -> str:
@@ -244,15 +246,21 @@ def _uncertainty(statistics: Mapping[str, DatasetStatistics]) -> str:
     if not any(one.test_sets for one in statistics.values()):
         return ""
     sampling = next(iter(statistics.values())).sampling
+    ways = {
+        True: "a t-interval of the variances between repeats and between test groups",
+        False: "the corrected resampled t-test",
+    }
+    tests = [ways[one] for one in distinct([one.info.split_by == "given" for one in statistics.values()])]
     return (
         f"Mean and standard deviation over repeats; {sampling.confidence:.0%} intervals from {sampling.resamples:,} "
-        "bootstrap resamples of repeats and test groups; paired differences to the baseline with Holm's correction"
+        f"bootstrap resamples of repeats and test groups; paired differences to the baseline by {' / '.join(tests)}, "
+        "p with Holm's correction"
     )
 
 
 def _controls(results: Results) -> str:
     names = [method.name for method in results.plan.methods if method.kind == "control"]
-    return ", ".join(names)
+    return f"{', '.join(names)}, to see what simpler means reach" if names else ""
 
 
 def _performance(results: Results, statistics: Mapping[str, DatasetStatistics]) -> str:
@@ -319,18 +327,23 @@ def _hardware(results: Results) -> str:
         if "pretrain" in cell.facts and "pretrain_seconds" in cell.facts
     }
     total = sum(cell.seconds for cell in results.cells) + sum(pretrained.values())
-    time = f"{total / 3600:.1f} hours" if total >= 3600 else f"{total:.0f} seconds"
+    time = f"{total / 3600:.1f} hours" if total >= 5400 else f"{total / 60:.0f} minutes"
+    time = time if total >= 90 else f"{total:.0f} seconds"
     places = distinct([results.plan.facts.get("processor"), results.plan.facts.get("system")])
     text = f"{time} of training and judging {len(results.cells)} cells" + (" and pretraining" if pretrained else "")
     return f"{text}, on {', '.join(places)}" if places else text
 
 
+def _first(hashes: Sequence[str], what: str) -> str:
+    return f"{what} {hashes[0][:16]}" if len(hashes) == 1 else f"{len(hashes)} {what}s, the first {hashes[0][:16]}"
+
+
 def _hashes(results: Results) -> str:
     stores = distinct([cell.facts.get("store_fingerprint") for cell in results.cells])
     splits = distinct([cell.facts.get("split_sha256") for cell in results.cells])
-    texts = [f"{len(splits)} splits, the first {splits[0][:16]}"] if splits else []
+    texts = [_first(splits, "split")] if splits else []
     if stores:
-        texts.append(f"{len(stores)} stores, the first {stores[0][:16]}")
+        texts.append(_first(stores, "store"))
     if results.plan.facts.get("recipe"):
         texts.append(f"recipe {results.plan.facts['recipe']}")
     return ", ".join(texts)

@@ -1,4 +1,4 @@
-"""Tables in LaTeX, to be taken into a paper by ``\\input``; they need the package booktabs and nothing else."""
+"""Tables in LaTeX, to be taken into a paper by ``\\input``; they need the packages booktabs and graphicx."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ def table_latex(table: Table) -> str:
     columns = table.columns
     align = "".join("r" if column.numeric else "l" for column in columns)
     lines = [
-        "% needs \\usepackage{booktabs}; text is UTF-8",
+        "% needs \\usepackage{booktabs,graphicx}; text is UTF-8. Too wide a table is shrunk to the line.",
         "\\begin{table}[htbp]",
         "\\centering",
         f"\\caption{{{escape(table.title)}. {escape(table.caption)}}}",
         f"\\label{{tab:{table.key}}}",
         *(["\\scriptsize", "\\setlength{\\tabcolsep}{2.5pt}"] if len(columns) > 8 else ["\\small"]),
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{@{{}}{align}@{{}}}}",
         "\\toprule",
         *_head(columns),
@@ -68,7 +69,7 @@ def table_latex(table: Table) -> str:
             lines.append(f"\\multicolumn{{{len(columns)}}}{{@{{}}l}}{{\\textit{{{escape(row.section)}}}}} \\\\")
         section, first = row.section, False
         lines.append(" & ".join(_cell(columns[place], row, place) for place in range(len(columns))) + " \\\\")
-    lines += ["\\bottomrule", "\\end{tabular}"]
+    lines += ["\\bottomrule", "\\end{tabular}}"]
     if table.notes:
         notes = " ".join(escape(note) for note in table.notes)
         lines += ["", "\\smallskip", f"\\begin{{minipage}}{{\\linewidth}}\\footnotesize {notes}\\end{{minipage}}"]

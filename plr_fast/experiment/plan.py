@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..recipes import Recipe
-from .results import MethodKind
+from .results import MethodKind, Unit
 
 SplitBy = Literal["groups", "slices", "given"]
 Keep = Literal["all", "first", "none"]
@@ -48,6 +48,7 @@ class DatasetPlan:
         repeats: how many times all methods are trained, each time on another split with other seeds.
         val_fraction, test_fraction: shares of the slices.
         optional: left out, and said so, when its data are not there.
+        unit: what the groups of the store are, where its own word for them is wrong; None: the store knows.
     """
 
     place: Place
@@ -60,6 +61,7 @@ class DatasetPlan:
     paper_table: Literal["IV", "V"] | None
     note: str
     optional: bool
+    unit: Unit | None = None
 
     @property
     def name(self) -> str:

@@ -25,7 +25,7 @@ from .plan import (
     SplitBy,
     SupervisedPlan,
 )
-from .results import CellKey, MethodKind
+from .results import CellKey, MethodKind, Unit
 from .yaml_nodes import Node, read_yaml
 
 _TOP = (
@@ -35,7 +35,7 @@ _TOP = (
 _PLACE = ("source", "store", "prepare")
 _DATASET = (
     *("name", *_PLACE, "split_by", "repeats", "val_fraction", "test_fraction"),
-    *("pretrain", "finetune", "paper_table", "note", "optional"),
+    *("pretrain", "finetune", "paper_table", "note", "optional", "unit"),
 )
 _METHOD = (
     *("name", "kind", "about", "recipe", "pretrain", "finetune", "init", "supervised", "control"),
@@ -179,6 +179,7 @@ class _Reader:
             paper_table=_get(found, "paper_table", Literal["IV", "V"] | None, None),
             note=_get(found, "note", str, ""),
             optional=_get(found, "optional", bool, False),
+            unit=_get(found, "unit", Unit | None, None),
         )
 
     def _place(self, node: Node, found: Mapping[str, Node], name: str) -> Place:

@@ -24,6 +24,7 @@ from ..files import write_json, write_text
 
 FORMAT_VERSION = 1
 MethodKind = Literal["paper", "ours", "control"]
+Unit = Literal["patient", "block", "file"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class DatasetInfo:
     class_names: tuple[str, str]
     slices: int
     groups: int
-    unit: Literal["patient", "block", "file"]
+    unit: Unit
     split_by: Literal["groups", "slices", "given"]
     note: str = ""
     paper_table: Literal["IV", "V"] | None = None

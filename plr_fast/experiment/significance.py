@@ -9,8 +9,12 @@ finds differences where there are none. Two answers are given:
   splits draw. (q stands for the correlation that splits share; the share of labels that are used does not change it.)
   Tables show this one and mark by it: in the simulation of ``docs/statistics.md`` it keeps its level where few
   repeats mislead the bootstrap, and loses least where common training slices do, at the price of wide intervals.
-- *Crossed paired bootstrap* over repeats and test groups (:mod:`.statistics`), beside it. Where every repeat has the
-  same split (``split_by="given"``), q has no meaning and the bootstrap is shown instead.
+- *Crossed paired bootstrap* over repeats and test groups (:mod:`.statistics`), beside it.
+
+Where every repeat has the same split (``split_by="given"``), q has no meaning, and a t-test over repeats would know
+nothing of other test patients. There the variance of the mean is the sum of two: between repeats, s²/J, and between
+test groups, by the bootstrap with the repeats as they are; degrees of freedom by Satterthwaite. (The percentiles of the
+crossed bootstrap alone are too narrow for few repeats: ``docs/statistics.md``.)
 
 With fewer than three repeats nothing can be said, and no interval, p-value or mark is given.
 """
@@ -27,7 +31,7 @@ import numpy as np
 from ..errors import DataError
 from ..evaluation.metrics import FloatArray
 from .resampled import COLUMN_OF
-from .results import DatasetInfo
+from .results import CellResult, DatasetInfo
 from .statistics import (
     ENOUGH_REPEATS,
     MEASURE_BY_KEY,
@@ -49,7 +53,7 @@ class PairedDifference:
         mean, sd: of them; sd with n − 1.
         low, high, p: the answer that counts (see the module): interval and two-sided p-value; NaN where nothing can
             be said.
-        method: what they come from: ``t``, ``bootstrap``, or empty.
+        method: what they come from: ``t`` (corrected resampled t-test), ``two sources`` (given splits), or empty.
         bootstrap_low, bootstrap_high, bootstrap_p: by the crossed bootstrap.
         wins, ties, losses: repeats in which the first is better, equal, worse.
         planned: repeats that the grid has for both.
@@ -67,7 +71,7 @@ class PairedDifference:
     low: float
     high: float
     p: float
-    method: Literal["t", "bootstrap", ""]
+    method: Literal["t", "two sources", ""]
     bootstrap_low: float
     bootstrap_high: float
     bootstrap_p: float
@@ -113,6 +117,35 @@ def corrected_t(differences: Sequence[float] | FloatArray, q: float, confidence:
         return (0.0, 0.0, 1.0) if abs(mean) <= 1e-12 else (math.nan, math.nan, math.nan)
     error = sd * math.sqrt(1.0 / values.size + q)
     freedom = values.size - 1
+    half = float(stdtrit(freedom, 0.5 + 0.5 * confidence)) * error
+    return mean - half, mean + half, float(2.0 * stdtr(freedom, -abs(mean) / error))
+
+
+def two_source_t(
+    differences: Sequence[float] | FloatArray, group_variance: float, groups: int, confidence: float
+) -> tuple[float, float, float]:
+    """Interval and two-sided p-value of a mean difference over repeats that share one test set.
+
+    Args:
+        differences: (J,), one for each repeat.
+        group_variance: of the mean, from which test groups there are; at least 0.
+        groups: degrees of freedom of that variance, at least 1.
+        confidence: of the interval.
+
+    Returns:
+        low, high, p; NaN where neither repeats nor groups show any spread, or with fewer than two repeats.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    values = np.asarray(differences, dtype=np.float64)
+    if values.size < 2:
+        return math.nan, math.nan, math.nan
+    mean, run_variance = float(values.mean()), float(values.var(ddof=1)) / values.size
+    variance = run_variance + group_variance
+    if not variance > 1e-24:
+        return math.nan, math.nan, math.nan
+    error = math.sqrt(variance)
+    freedom = variance**2 / (run_variance**2 / (values.size - 1) + group_variance**2 / groups)
     half = float(stdtrit(freedom, 0.5 + 0.5 * confidence)) * error
     return mean - half, mean + half, float(2.0 * stdtr(freedom, -abs(mean) / error))
 
@@ -202,9 +235,10 @@ def compare(statistics: DatasetStatistics, first: str, second: str, fraction: fl
         return replace(found, low=0.0, high=0.0, p=1.0, method="t", reason="equal in every repeat")
     q = share_of_rest(statistics)
     if q is None:
-        if not math.isfinite(low):
-            return replace(found, reason="no spread between resamples: nothing can be said")
-        return replace(found, low=low, high=high, p=found.bootstrap_p, method="bootstrap")
+        low, high, p = two_source_t(array, *_between_groups(samples, firsts[both[0]]), confidence)
+        if not math.isfinite(p):
+            return replace(found, reason="no spread between repeats or test groups: nothing can be said")
+        return replace(found, low=low, high=high, p=p, method="two sources")
     low, high, p = corrected_t(array, q, confidence)
     if not math.isfinite(p):
         return replace(found, reason="the same difference in every repeat: no spread to judge by")
@@ -242,10 +276,18 @@ def all_pairs(statistics: DatasetStatistics, measure: str) -> list[PairedDiffere
     return found
 
 
+def _between_groups(samples: FloatArray, cell: CellResult) -> tuple[float, int]:
+    """Variance of the mean of ``samples`` (R, J) over resamples of the test groups, and its degrees of freedom."""
+    means = samples.mean(axis=1)
+    means = means[np.isfinite(means)]
+    pairs = {*zip(cell.groups.tolist(), cell.labels.tolist(), strict=True)}  # groups are drawn within class
+    return float(means.var(ddof=1)) if means.size > 1 else 0.0, max(1, len(pairs) - len(set(cell.labels.tolist())))
+
+
 def _share_beyond_zero(samples: FloatArray) -> float:
     """Two-sided p-value of 0 by how often resamples lie on either side of it, each counted once more than found."""
     defined = samples[np.isfinite(samples)]
     if defined.size == 0:
         return math.nan
     below, above = np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0)
-    return min(1.0, 2.0 * (1 + min(below, above)) / (1 + defined.size))
+    return float(min(1.0, 2.0 * (1 + min(below, above)) / (1 + defined.size)))

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ..data.store import SliceStore
 from ..errors import ConfigError, DataError
 from ..files import require_space, storage_error
 from .plan import DatasetPlan, Place
-from .results import DatasetInfo
+from .results import DatasetInfo, Unit
 from .settings import derived_seed, prepare_config, settings_sha256
 
 if TYPE_CHECKING:
@@ -119,13 +119,13 @@ def make_split(dataset: DatasetPlan, base: SliceStore, repeat: int, out: Path, s
 def describe(dataset: DatasetPlan, base: SliceStore) -> DatasetInfo:
     """What tables say of a data set."""
     summary = base.info.get("summary") or {}
-    unit = summary.get("unit", "file")
+    unit = dataset.unit or summary.get("unit", "file")
     return DatasetInfo(
         name=dataset.name,
         class_names=base.class_names,
         slices=len(base),
         groups=len(np.unique(base.groups)),
-        unit=cast(Literal["patient", "block", "file"], unit if unit in ("patient", "block") else "file"),
+        unit=cast(Unit, unit if unit in ("patient", "block") else "file"),
         split_by=dataset.split_by,
         note=dataset.note,
         paper_table=dataset.paper_table,

@@ -136,7 +136,7 @@ def paper_form(statistics: DatasetStatistics) -> Table:
         caption=f"Metrics on the test slices of each repeat, in the form of the paper's tables. {_about(statistics)}",
         columns=columns,
         rows=rows,
-        notes=notes + _gaps(statistics),
+        notes=[*notes, *_gaps(statistics), *_note(statistics)],
     )
 
 
@@ -170,7 +170,8 @@ def summary_table(statistics: DatasetStatistics) -> Table:
             f"one draw for all repeats and methods: a {statistics.info.unit} tested in several repeats is not taken "
             "for several.",
             "The standard deviation shows how single repeats (splits, seeds) differ; the interval, how far the mean "
-            "is known. Overlap of intervals says little of a difference: the tables of differences do.",
+            "is known (it is too narrow where repeats are few and differ much). Overlap of intervals says little of a "
+            "difference: the tables of differences do.",
             "ECE of few slices is too high by chance, and each resample adds to that once more: its interval is moved "
             "back by the mean of what resampling added.",
         ]
@@ -186,7 +187,7 @@ def summary_table(statistics: DatasetStatistics) -> Table:
         f"{_about(statistics)}",
         columns=columns,
         rows=rows,
-        notes=[*notes, *statistics.notes(), *_gaps(statistics)],
+        notes=[*notes, *statistics.notes(), *_gaps(statistics), *_note(statistics)],
     )
 
 
@@ -199,7 +200,7 @@ def differences_table(statistics: DatasetStatistics, measure: str) -> Table:
         METHOD,
         REPEATS,
         Column("difference", f"Difference ({confidence} interval)", higher_is_better=None),
-        *([Column("bootstrap", "Bootstrap interval")] if q is not None else []),
+        Column("bootstrap", "Bootstrap interval"),
         Column("wins", "Wins / ties / losses"),
         Column("p", "p"),
         Column("p_holm", "p (Holm)"),
@@ -213,10 +214,11 @@ def differences_table(statistics: DatasetStatistics, measure: str) -> Table:
             text_entry(one.first),
             repeats_entry(len(one.values), one.planned),
             difference_entry(one),
+            bootstrap_entry(one),
+            wins_entry(one),
+            p_entry(one.p),
+            p_entry(one.p_holm),
         ]
-        if q is not None:
-            entries.append(bootstrap_entry(one))
-        entries += [wins_entry(one), p_entry(one.p), p_entry(one.p_holm)]
         rows.append(Row(tuple(entries), kind, section_title(one.fraction)))
     if q is not None:
         how = (
@@ -228,8 +230,10 @@ def differences_table(statistics: DatasetStatistics, measure: str) -> Table:
         )
     else:
         how = (
-            f"Interval and p: paired bootstrap over repeats and test {_units(statistics)}. All repeats have the same "
-            "split, so that a t-test over repeats would say nothing of other test patients."
+            f"Interval and p: t-distribution with two variances added, between repeats (other training runs) and "
+            f"between test {_units(statistics)} (bootstrap). All repeats have the same test slices: a t-test over "
+            "repeats alone would say nothing of other patients. Beside it the percentiles of the paired bootstrap over "
+            "repeats and test groups, which are too narrow when repeats are few."
         )
     return Table(
         key=f"{slug(info.name)}-differences-{slug(measure)}",
@@ -328,13 +332,16 @@ def _units(statistics: DatasetStatistics) -> str:
 
 
 def _about(statistics: DatasetStatistics) -> str:
-    info = statistics.info
     how = {
         "groups": f"Splits never part {_units(statistics)}",
         "slices": "Random slices: neighbours of test slices are trained on (the paper's way), so results are inflated",
         "given": "One split, given by the store, for all repeats",
-    }[info.split_by]
-    return f"{how}.{' ' + info.note if info.note else ''}"
+    }[statistics.info.split_by]
+    return f"{how}."
+
+
+def _note(statistics: DatasetStatistics) -> list[str]:
+    return [statistics.info.note] if statistics.info.note else []
 
 
 def _gaps(statistics: DatasetStatistics) -> list[str]:

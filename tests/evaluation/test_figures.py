@@ -274,6 +274,7 @@ def test_small_helpers():
     assert (listing([]), listing(["a"]), listing(["a", "b", "c"])) == ("", "a", "a, b and c")
     assert file_name("ré/../x y") == "r-..-x-y"
     assert file_name("...") == "figure"
+    assert file_name("PLR+") != file_name("PLR")
 
 
 def test_style_does_not_leak():

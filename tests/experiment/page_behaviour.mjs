@@ -75,6 +75,8 @@ try {
   seen.cuts.push(await cut(page));
 
   await page.emulateMediaType("print");
+  await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+  seen.unfolded = await page.evaluate(() => [...document.querySelectorAll("details")].map((one) => [one.open, !!one.querySelector("pre")]));
   seen.printed = await boxes(page);
   seen.printedCut = await cut(page);
   seen.errors = errors;

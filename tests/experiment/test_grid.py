@@ -194,3 +194,9 @@ def test_given_splits_are_the_stores_own(make: Callable[..., Grid], store: Path)
     grid = make(("repeats: 4, test_fraction: 0.25", "split_by: given, repeats: 2"))
     assert {task.store for task in grid.cells} == {store}
     assert len({task.config.seed for task in grid.cells}) == 2
+    assert "test_fraction" not in grid.plan.config, "a share that means nothing here"
+
+
+def test_the_file_says_what_groups_are_where_the_store_is_wrong(make: Callable[..., Grid]) -> None:
+    assert make().plan.datasets[0].unit == "patient"
+    assert make(("repeats: 4", "unit: block, repeats: 4")).plan.datasets[0].unit == "block"

@@ -338,7 +338,7 @@ def test_a_winner_is_one_whose_interval_lies_above_zero():
     told = lead(effect("PLR+", 0.01, 0.09), effect("PLR+", -0.01, 0.09, fraction=1.0), effect("PLR-P", -0.03, 0.05))
     assert told == (
         "On CT, PLR+ (with 10 % of the labels) beats RI in AUROC: the 95 % interval of the paired difference lies "
-        "above zero. Not shown to, at any share of labels: PLR-P."
+        "above zero. Not shown to be better, at any share of labels: PLR-P."
     )
     both = lead(*(effect(name, 0.01, 0.02, fraction=one) for name in ("PLR+", "PLR-P") for one in (1.0, 0.1)))
     assert both.startswith("On CT, PLR-P (at every share of labels) and PLR+ (at every share of labels) beat RI")
@@ -365,11 +365,11 @@ def test_each_share_tells_better_worse_neither_and_unknown():
         effect("PLR+", 0.1, 0.2, fraction=1.0, repeats=2),
     )
     assert told == (
-        "With 100 % of the labels (95 % intervals, 10 repeats): Neither shown to be better nor worse than RI: PLR-P "
-        "+0.100 (+0.000 to +0.200); nothing can be said: PLR+ +0.150 (+0.100 to +0.200; 2 repeats). | "
-        "With 10 % of the labels (95 % intervals, 10 repeats): Better than RI: PLR+ +0.050 (+0.010 to +0.090); worse "
-        "than RI: PLR-P −0.050 (−0.090 to −0.010). Controls: neither shown to be better nor worse than RI: Forest "
-        "+0.010 (−0.010 to +0.030; 7 repeats)."
+        "With 100 % of the labels (differences with 95 % intervals, 10 repeats): Neither shown to be better nor worse "
+        "than RI: PLR-P (+0.100, +0.000 to +0.200); nothing can be said: PLR+ (+0.150, +0.100 to +0.200; 2 repeats). | "
+        "With 10 % of the labels (differences with 95 % intervals, 10 repeats): Better than RI: PLR+ (+0.050, +0.010 "
+        "to +0.090); worse than RI: PLR-P (−0.050, −0.090 to −0.010). Controls: neither shown to be better nor worse "
+        "than RI: Forest (+0.010, −0.010 to +0.030; 7 repeats)."
     )
 
 
@@ -379,11 +379,11 @@ def test_a_winner_is_held_against_the_controls():
     beaten = effect("Forest", -0.05, -0.01, other="PLR+")  # given the other way round
     assert "the control" not in details(win, control, beaten)
     level = effect("PLR+", -0.01, 0.05, other="Forest")
-    assert "PLR+ is not shown to be better than the control Forest, +0.020 (−0.010 to +0.050)." in details(
+    assert "PLR+ is not shown to be better than the control Forest (+0.020, −0.010 to +0.050)." in details(
         win, control, level
     )
     ahead = effect("PLR+", -0.09, -0.05, other="Forest")
-    assert "PLR+ is worse than the control Forest, −0.070 (−0.090 to −0.050)." in details(win, control, ahead)
+    assert "PLR+ is worse than the control Forest (−0.070, −0.090 to −0.050)." in details(win, control, ahead)
     more = effect("Forest", 0.06, 0.08)
     assert "not shown to be better than the control Forest, which gains +0.070 over RI." in details(win, more)
     assert "the control" not in details(win, control), "gains less, and no pair is given"
@@ -401,7 +401,23 @@ def test_few_repeats_and_intervals_without_width_say_nothing():
 
 def test_equal_in_every_repeat_is_neither_better_nor_worse():
     told = details(effect("PLR+", 0.0, 0.0))
-    assert "Neither shown to be better nor worse than RI: PLR+ +0.000 (+0.000 to +0.000)." in told
+    assert "Neither shown to be better nor worse than RI: PLR+ (+0.000, +0.000 to +0.000)." in told
+
+
+def test_the_lead_holds_what_takes_the_shine_off_it():
+    """A control that does as well, a method that loses, a p-value that correction lifts, repeats that are missing."""
+    win, level = effect("PLR+", 0.01, 0.09, p=0.2, repeats=6), effect("PLR+", -0.01, 0.05, other="Forest")
+    loss = effect("PLR-P", -0.09, -0.01, repeats=6)
+    cells = [CellKey("CT", name, 0.1, repeat) for name in ("RI", "PLR-P", "PLR+") for repeat in range(8)]
+    told = answers(replace(plan(), cells=tuple(cells)), [win, level, loss])[0].lead
+    assert told == (
+        "On CT so far (6 of 8 repeats), PLR+ (with 10 % of the labels) beats RI in AUROC: the 95 % interval of the "
+        "paired difference lies above zero. Once corrected for the number of comparisons, this does not hold for PLR+. "
+        "Worse than RI: PLR-P (with 10 % of the labels). PLR+ is not shown to be better than the control Forest (with "
+        "10 % of the labels)."
+    )
+    ahead = effect("PLR+", -0.09, -0.05, other="Forest")
+    assert lead(win, ahead).endswith("PLR+ is worse than the control Forest (with 10 % of the labels).")
 
 
 def test_a_p_value_that_does_not_survive_correction_is_told():
@@ -562,5 +578,9 @@ def test_sorting_slider_switch_and_print_work(path):
     for left, right in (seen["printed"], seen["plain"]["pictures"]):
         assert left["top"] == right["top"]
         assert left["left"] + left["width"] <= right["left"]
+    # [unfolded on paper, settings]: checklists are, settings are many pages and are not.
+    assert [False, True] in seen["unfolded"]
+    assert [True, False] in seen["unfolded"]
+    assert all(unfolded != settings for unfolded, settings in seen["unfolded"])
     assert seen["printedCut"] == seen["plain"]["cut"] == "none"
     assert (seen["plain"]["buttons"], seen["plain"]["controls"]) == (0, 0)

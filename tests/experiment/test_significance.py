@@ -11,14 +11,17 @@ import pytest
 from scipy import stats
 
 from plr_fast.errors import DataError
+from plr_fast.experiment.resampled import COLUMN_OF
 from plr_fast.experiment.results import CellKey, Results
 from plr_fast.experiment.significance import (
+    PairedDifference,
     against_baseline,
     all_pairs,
     compare,
     corrected_t,
     holm,
     share_of_rest,
+    two_source_t,
 )
 from plr_fast.experiment.statistics import DatasetStatistics, Sampling
 
@@ -163,12 +166,44 @@ def test_size_of_the_test_sets_over_the_rest(tmp_path: Path) -> None:
         share_of_rest(DatasetStatistics(with_info(results, groups=12), "sars", FEW))
 
 
-def test_one_given_split_is_judged_by_the_bootstrap(tmp_path: Path) -> None:
+def test_one_given_split_is_judged_by_runs_and_groups(tmp_path: Path) -> None:
+    """The interval of the mean holds both variances: between repeats (s²/J), and between test groups (bootstrap)."""
     results = with_info(make_results(tmp_path, repeats=5), split_by="given")
     statistics = DatasetStatistics(results, "sars", FEW)
     assert share_of_rest(statistics) is None
     found = compare(statistics, "PLR+", "RI", 1.0, "auroc")
-    assert found.method == "bootstrap"
-    assert (found.low, found.high, found.p) == (found.bootstrap_low, found.bootstrap_high, found.bootstrap_p)
+    assert found.method == "two sources"
     assert found.verdict == "better"
-    assert found.p == pytest.approx(2 / 301)
+    runs = stats.t.ppf(0.975, 4) * found.sd / math.sqrt(5)
+    assert found.high - found.low < 2 * runs + (found.bootstrap_high - found.bootstrap_low)
+    assert found.low + found.high == pytest.approx(2 * found.mean)
+    assert found.p == pytest.approx(two_source_p(statistics, found))
+
+
+def two_source_p(statistics: DatasetStatistics, found: PairedDifference) -> float:
+    """By Welch's formula, from the resamples of the groups."""
+    cells = [statistics.cells(name, found.fraction) for name in (found.first, found.second)]
+    column = COLUMN_OF[found.measure]
+    drawn = np.mean([statistics.samples(a)[:, column] - statistics.samples(b)[:, column]
+                     for a, b in zip(*(one.values() for one in cells), strict=True)], axis=0)  # fmt: skip
+    cell = cells[0][0]
+    degrees = sum(len(set(cell.groups[cell.labels == label])) - 1 for label in (0, 1))
+    a, b = found.sd**2 / len(found.values), drawn[np.isfinite(drawn)].var(ddof=1)
+    freedom = (a + b) ** 2 / (a**2 / (len(found.values) - 1) + b**2 / degrees)
+    return float(2 * stats.t.sf(abs(found.mean) / math.sqrt(a + b), freedom))
+
+
+def test_two_sources_of_chance() -> None:
+    """Without test groups that differ it is the paired t-test; with them the interval grows; both agree with Welch."""
+    rng = np.random.default_rng(3)
+    d = rng.normal(0.3, 1, 6)
+    interval = stats.ttest_1samp(d, 0).confidence_interval(0.95)
+    assert two_source_t(d, 0.0, 9, 0.95)[:2] == pytest.approx((interval.low, interval.high))
+    assert two_source_t(d, 0.2, 9, 0.95)[1] > interval.high
+    other = rng.normal(0, 2, 10)  # Welch's test of d − other has the same two variances and degrees of freedom
+    welch = stats.ttest_ind(d, other, equal_var=False)
+    low, high, p = two_source_t(d - other.mean(), other.var(ddof=1) / 10, 9, 0.95)
+    bounds = welch.confidence_interval(0.95)
+    assert (low, high, p) == pytest.approx((bounds.low, bounds.high, welch.pvalue))
+    assert all(math.isnan(value) for value in two_source_t([0.1, 0.1], 0.0, 9, 0.95))
+    assert all(math.isnan(value) for value in two_source_t([0.1], 0.1, 9, 0.95))

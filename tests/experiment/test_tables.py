@@ -152,8 +152,7 @@ def test_one_repeat_and_one_split(tmp_path: Path) -> None:
     assert "±" not in entry(tables["sars-summary"], FULL, "RI", "auroc").text
     given = replace(results.plan.datasets[0], split_by="given", paper_table=None)
     tables = tables_of(replace(results, plan=replace(results.plan, datasets=(given,))))
-    assert "bootstrap" not in [column.key for column in tables["sars-differences-auroc"].columns]
-    assert any("same split" in note for note in tables["sars-differences-auroc"].notes)
+    assert any("same test slices" in note for note in tables["sars-differences-auroc"].notes)
 
 
 def test_the_papers_way_is_called_inflated(tmp_path: Path) -> None:
@@ -162,7 +161,9 @@ def test_the_papers_way_is_called_inflated(tmp_path: Path) -> None:
     tables = tables_of(replace(results, plan=replace(results.plan, datasets=(info,))))
     for table in tables.values():
         assert "inflated" in table.caption
-        assert "A note of the user." in table.caption
+        assert "A note of the user." not in table.caption
+    told = [key for key, table in tables.items() if "A note of the user." in table.notes]
+    assert told == ["sars-paper-form", "sars-summary"]
 
 
 def test_an_interval_without_width_is_none(tmp_path: Path) -> None:

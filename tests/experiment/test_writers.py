@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from plr_fast.experiment.csv_files import table_csv, write_data
@@ -115,13 +116,14 @@ def test_latex_compiles(tmp_path: Path) -> None:
         (tmp_path / f"{table.key}.tex").write_text(table_latex(table), encoding="utf-8")
     inputs = "\n\\clearpage\n".join(f"\\input{{{table.key}}}" for table in tables)
     (tmp_path / "main.tex").write_text(
-        "\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage[margin=1cm,landscape]{geometry}\n"
+        "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n"
         f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n",
         encoding="utf-8",
     )
     command = [compiler, "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout, "a table wider than the page"
     assert f"({len(tables)} pages" in done.stdout or "Output written" in done.stdout
     assert "Missing character" not in done.stdout
 
@@ -145,3 +147,11 @@ def test_tidy_files_hold_every_cell_pair_and_bin(tmp_path: Path) -> None:
     assert {row["p"] for row in short} == {""}
     assert all("nothing can be said" in row["note"] for row in short)
     assert sum(int(row["slices"]) for row in bins) == 23 * 120
+
+
+def test_numbers_of_numpy_are_written_as_numbers() -> None:
+    """``repr(np.float64(0.5))`` names its type, which no reader of CSV takes for a number."""
+    column, entry = Column("p", "p"), Entry("0.500", np.float64(0.5), np.float64(0.25), np.float64(0.75))
+    table = Table("t", "T", "", (Column("method", "Method", numeric=False), column), (Row((Entry("a"), entry)),))
+    row = read(table_csv(table))[0]
+    assert (row["p"], row["p_low"], row["p_high"]) == ("0.5", "0.25", "0.75")

@@ -77,13 +77,14 @@ class DatasetCharts:
             + self._told([spreads[fraction] for spreads in found.values() if fraction in spreads])
             for fraction in fractions
         )
+        split = "all on one test set" if self.statistics.info.split_by == "given" else "each on its own split"
         line = "" if one_share else f" The thin black line in each panel is {self.plan.baseline}, to compare with."
         self.album.add(
             f"{measure}-by-fraction{self.about}",
             figure,
             section="performance",
             title=f"{title} by share of the labels{self.about}" if not one_share else f"{title} by method{self.about}",
-            caption=f"Dots: repeats, each on its own split. Markers: their mean. Bars: {self._interval} of the mean"
+            caption=f"Dots: repeats, {split}. Markers: their mean. Bars: {self._interval} of the mean"
             f"{self._grey}.{line} Look at how far repeats lie apart before comparing means." + self._incomplete(found),
             alt=f"{title} of {len(found)} methods. {told}",
         )

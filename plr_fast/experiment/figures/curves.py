@@ -146,7 +146,7 @@ def _unit_panels(
             if below.get(name):
                 axes.text(
                     0.97, 0.04, below[name], transform=axes.transAxes, ha="right", va="bottom", fontsize=7.3,
-                    linespacing=1.25,
+                    linespacing=1.25, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
                 )  # fmt: skip
             if number % columns:
                 axes.tick_params(labelleft=False)

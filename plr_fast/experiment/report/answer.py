@@ -7,6 +7,7 @@ what it is: worse, not shown to be better, or too few repeats to say anything.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -155,15 +156,37 @@ def _answer(plan: Plan, dataset: DatasetInfo, pairs: _Pairs) -> Answer:
             *_compared(here, base, judged, controls, most),
             *_rivals(pairs, here, judged, controls, most),
         )
-        details.append((f"With {percent(fraction)} (95 % intervals, {_repeats(most)})", sentences))
-    return Answer(dataset.name, _lead(dataset.name, base, found, judged, controls), tuple(details), _notes(dataset))
+        details.append((f"With {percent(fraction)} (differences with 95 % intervals, {_repeats(most)})", sentences))
+    lead = _lead(dataset.name, base, found, judged, controls, _so_far(plan, found))
+    if told := _unbeaten(pairs, found, judged, controls):
+        lead = f"{lead} {told}"
+    return Answer(dataset.name, lead, tuple(details), _notes(dataset))
 
 
-def _lead(dataset: str, base: str, found: list[Effect], judged: list[MethodInfo], controls: list[MethodInfo]) -> str:
+def _so_far(plan: Plan, found: list[Effect]) -> str:
+    """Words for an answer that the rest of the repeats may change; empty where all of them are there."""
+    planned = Counter((key.dataset, key.method, key.fraction) for key in plan.cells)
+    short = [
+        (effect.repeats, whole)
+        for effect in found
+        if effect.repeats < (whole := planned[effect.dataset, effect.method, effect.fraction])
+    ]
+    return " so far ({} of {} repeats)".format(*min(short)) if short else ""
+
+
+def _lead(
+    dataset: str,
+    base: str,
+    found: list[Effect],
+    judged: list[MethodInfo],
+    controls: list[MethodInfo],
+    so_far: str,
+) -> str:
     metric = found[0].metric
+    where = f"On {dataset}{so_far}"
     if not any(effect.known for effect in found):
         return (
-            f"On {dataset} nothing can be said yet on which method is better in {metric} than {base}: that takes "
+            f"{where} nothing can be said yet on which method is better in {metric} than {base}: that takes "
             f"intervals, and at least {MIN_REPEATS} repeats."
         )
     compared = {effect.method for effect in found}
@@ -179,12 +202,12 @@ def _lead(dataset: str, base: str, found: list[Effect], judged: list[MethodInfo]
     parts = []
     if winners:
         parts.append(
-            f"On {dataset}, {listing(winners)} {'beats' if len(winners) == 1 else 'beat'} {base} in {metric}: the 95 % "
+            f"{where}, {listing(winners)} {'beats' if len(winners) == 1 else 'beat'} {base} in {metric}: the 95 % "
             "interval of the paired difference lies above zero."
         )
     elif names:
         parts.append(
-            f"On {dataset}, no method beats {base} in {metric}: nowhere does the 95 % interval of a paired difference "
+            f"{where}, no method beats {base} in {metric}: nowhere does the 95 % interval of a paired difference "
             f"lie above zero (compared: {listing(names)})."
         )
     if also:
@@ -195,12 +218,46 @@ def _lead(dataset: str, base: str, found: list[Effect], judged: list[MethodInfo]
         elif names:
             parts.append(f"But {who} {'does' if one else 'do'}.")
         else:
-            parts.append(f"On {dataset}, {who} {'beats' if one else 'beat'} {base} in {metric}.")
+            parts.append(f"{where}, {who} {'beats' if one else 'beat'} {base} in {metric}.")
     elif not names:
-        parts.append(f"On {dataset}, no control beats {base} in {metric}.")
-    if winners and others:
-        parts.append(f"Not shown to, at any share of labels: {listing(others)}.")
+        parts.append(f"{where}, no control beats {base} in {metric}.")
+    weak = [name for name in wins if not any(effect.method == name and _survives(effect) for effect in found)]
+    if weak:
+        parts.append(f"Once corrected for the number of comparisons, this does not hold for {listing(weak)}.")
+    losses = {name: [effect for effect in found if effect.method == name and effect.worse] for name in others}
+    worse = [f"{name} ({_with([effect.fraction for effect in losses[name]])})" for name in others if losses[name]]
+    if worse:
+        parts.append(f"Worse than {base}: {listing(worse)}.")
+    rest = [name for name in others if not losses[name]]
+    if winners and rest:
+        several = len({effect.fraction for effect in found}) > 1
+        parts.append(f"Not shown to be better{', at any share of labels' if several else ''}: {listing(rest)}.")
     return " ".join(parts)
+
+
+def _survives(effect: Effect) -> bool:
+    """Whether a method is better even by the corrected p-value, where there is one."""
+    return effect.better and (effect.p_value is None or effect.p_value < 0.05)
+
+
+def _unbeaten(pairs: _Pairs, found: list[Effect], judged: list[MethodInfo], controls: list[MethodInfo]) -> str:
+    """Which winners do not beat every control, in a sentence each; figures stand with the shares of labels."""
+    sentences = []
+    for method in judged:
+        worse_at: dict[str, list[float]] = {}
+        open_at: dict[str, list[float]] = {}
+        for gain in found:
+            if gain.method == method.name and gain.better:
+                here = [one for one in found if one.fraction == gain.fraction]
+                for places, some in zip((worse_at, open_at), _as_good(pairs, gain, here, controls), strict=True):
+                    for control in some:
+                        places.setdefault(control, []).append(gain.fraction)
+        for words, places in (("worse than", worse_at), ("not shown to be better than", open_at)):
+            names = [f"{name} ({_with(fractions)})" for name, fractions in places.items()]
+            if names:
+                noun = "control" if len(names) == 1 else "controls"
+                sentences.append(f"{method.name} is {words} the {noun} {listing(names)}.")
+    return " ".join(sentences)
 
 
 def _places(effects: list[Effect]) -> str:
@@ -208,7 +265,12 @@ def _places(effects: list[Effect]) -> str:
     won = sorted((effect.fraction for effect in effects if effect.better), reverse=True)
     if len(won) == len(effects) > 1:
         return "at every share of labels"
-    return f"with {listing([f'{100 * fraction:g}' for fraction in won])} % of the labels"
+    return _with(won)
+
+
+def _with(fractions: Iterable[float]) -> str:
+    """``with 30 and 10 % of the labels``."""
+    return f"with {listing([f'{100 * fraction:g}' for fraction in sorted(fractions, reverse=True)])} % of the labels"
 
 
 def _compared(
@@ -248,20 +310,41 @@ def _rivals(
         gain = own.get(method.name)
         if gain is None or not gain.better:
             continue
-        ahead, level = [], []
-        for control in controls:
-            between = pairs.get(gain.dataset, gain.fraction, method.name, control.name)
-            if between is not None and between.worse:
-                ahead.append(f"{control.name}, {_numbers(between, most)}")
-            elif between is not None and not between.better:
-                level.append(f"{control.name}, {_numbers(between, most)}")
-            elif between is None and control.name in own and own[control.name].difference >= gain.difference:
-                level.append(f"{control.name}, which gains {_signed(own[control.name].difference)} over {gain.other}")
-        for words, some in (("worse than", ahead), ("not shown to be better than", level)):
-            if some:
-                noun = "control" if len(some) == 1 else "controls"
-                sentences.append(f"{method.name} is {words} the {noun} {listing(some)}.")
+        for words, some in zip(
+            ("worse than", "not shown to be better than"), _as_good(pairs, gain, found, controls), strict=True
+        ):
+            told = [
+                f"{name}, which gains {_signed(own[name].difference)} over {gain.other}"
+                if between is None
+                else f"{name} {_numbers(between, most)}"
+                for name, between in some.items()
+            ]
+            if told:
+                noun = "control" if len(told) == 1 else "controls"
+                sentences.append(f"{method.name} is {words} the {noun} {listing(told)}.")
     return tuple(sentences)
+
+
+def _as_good(
+    pairs: _Pairs, gain: Effect, found: list[Effect], controls: list[MethodInfo]
+) -> tuple[dict[str, Effect | None], dict[str, Effect | None]]:
+    """Controls that the winner ``gain.method`` is worse than, and those it is not shown to be better than, with the
+    paired difference to them; None where there is none, and the control gains no less over the baseline."""
+    own = {effect.method: effect for effect in found}
+    ahead: dict[str, Effect | None] = {}
+    level: dict[str, Effect | None] = {}
+    for control in controls:
+        between = pairs.get(gain.dataset, gain.fraction, gain.method, control.name)
+        if between is not None and between.worse:
+            ahead[control.name] = between
+        elif between is not None and not between.better:
+            level[control.name] = between
+        elif between is None and control.name in own and own[control.name].difference >= gain.difference:
+            level[control.name] = None
+    return ahead, level
+
+
+_PLURAL = {"patient": "patients", "block": "blocks of neighbouring files", "file": "files"}
 
 
 def _notes(dataset: DatasetInfo) -> tuple[str, ...]:
@@ -273,8 +356,9 @@ def _notes(dataset: DatasetInfo) -> tuple[str, ...]:
         )
     elif dataset.split_by == "given":
         notes.append(
-            f"On {dataset.name} all repeats share one split: intervals over repeats show chance in training, not in "
-            "the choice of test slices."
+            f"On {dataset.name} all repeats share one split: they differ in training only. Other test "
+            f"{_PLURAL[dataset.unit]} are accounted for by drawing those of the one test set anew; what these have in "
+            "common stays unseen."
         )
     if dataset.split_by != "slices" and dataset.unit != "patient":
         notes.append(
@@ -288,14 +372,14 @@ def _notes(dataset: DatasetInfo) -> tuple[str, ...]:
 
 def _numbers(effect: Effect, most: int) -> str:
     """Difference, its interval, and what is out of the common: fewer repeats, a p-value that does not survive."""
-    inside = []
+    inside = [_signed(effect.difference)]
     if effect.low is not None and effect.high is not None and math.isfinite(effect.low) and math.isfinite(effect.high):
-        inside.append(f"{_signed(effect.low)} to {_signed(effect.high)}")
+        inside[0] += f", {_signed(effect.low)} to {_signed(effect.high)}"
     if effect.repeats != most:
         inside.append(_repeats(effect.repeats))
     if effect.p_value is not None and (effect.better or effect.worse) and effect.p_value >= 0.05:
         inside.append(f"p = {effect.p_value:.2f} once corrected for the number of comparisons")
-    return _signed(effect.difference) + (f" ({'; '.join(inside)})" if inside else "")
+    return f"({'; '.join(inside)})"
 
 
 def _repeats(number: int) -> str:

@@ -19,6 +19,7 @@ from ...evaluation.figures import FigureEntry, listing
 from ...files import write_text
 from ...pages import content_policy, embed_png, environment
 from ..before_after import BeforeAfter
+from ..known import setting
 from ..results import CellResult, DatasetInfo, Results
 from ..table import Table
 from .answer import Effect, answers, percent
@@ -122,6 +123,7 @@ def write_page(
         "methods": parts(about["methods"]),
         "time": _time(results.cells),
         "config": results.plan.config,
+        "file": str(results.plan.facts.get("file") or "").strip(),
         "made": [parts(about[key]) for key in ("settings", "facts") if key in about],
         "checklist": [parts(table) for table in checklist],
         "model_card": Markup(to_html(model_card, name="Model card")) if model_card else None,
@@ -232,14 +234,17 @@ def _about_tables(results: Results) -> dict[str, Table]:
         "settings": words(
             "labelled",
             "Labelled training slices",
-            "Slices and groups that classifiers were fitted to, from the least to the most over the repeats.",
+            "Slices and groups that classifiers were fitted to, from the least to the most over the repeats."
+            + _counted_in(results.cells),
             ("Data set", "Share of labels", "Slices", "Groups"),
             _labelled_rows(results),
         ),
     }
-    if plan.facts:
+    # The experiment's file stands below as it was written.
+    told = {key: value for key, value in plan.facts.items() if key != "file" and value not in ((), [])}
+    if told:
         tables["facts"] = facts(
-            "facts", "Versions and machine", "As recorded by the run.", {"seed": plan.seed, **_flat(plan.facts)},
+            "facts", "Versions and machine", "As recorded by the run.", {"seed": plan.seed, **_flat(told)},
             ("What", "Value"),
         )  # fmt: skip
     return tables
@@ -265,6 +270,13 @@ def _labelled_rows(results: Results) -> list[tuple[object, ...]]:
                 slices = _range([cell.train_slices for cell in cells])
                 rows.append((dataset.name, percent(fraction), slices, _range([cell.train_groups for cell in cells])))
     return rows
+
+
+def _counted_in(cells: Sequence[CellResult]) -> str:
+    """What a share of the labels is a share of, where that is not slices."""
+    if not any(setting(cell, "fraction_by") == "groups" and cell.key.fraction < 1 for cell in cells):
+        return ""
+    return " A share is of whole groups, at least one of each class, so that the number of slices varies."
 
 
 def _range(values: Sequence[int]) -> str:

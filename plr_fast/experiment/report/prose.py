@@ -55,6 +55,9 @@ def _with_regions(tokens: list[Token], name: str) -> list[Token]:
             number += 1
             label = escape(f"{name}, table {number}: {heading}")
             done.append(_raw(f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">\n'))
+        if token.type == "fence":
+            done += [_raw("<details><summary>Show</summary>\n"), token, _raw("</details>\n")]
+            continue
         done.append(token)
         if token.type == "table_open":
             done.append(_raw(f'<caption><span class="spoken">{escape(heading)}</span></caption>\n'))

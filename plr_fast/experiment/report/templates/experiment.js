@@ -79,4 +79,9 @@
     figure.querySelector(".slide").hidden = false;
     move();
   }
+
+  // On paper nothing can be unfolded. All settings would be many pages, and lie beside the page.
+  addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details:not(:has(pre))")) folded.open = true;
+  });
 })();
