@@ -236,7 +236,7 @@ def test_command(store, tmp_path, capsys):
     assert json.loads((out / "store.json").read_text())["resplit"]["seed"] == 7
     assert f"test: {len(other.select('test', 0))} normal, {len(other.select('test', 1))} covid" in shown
     assert main([*arguments[:-1], "8"]) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "seed was 7, now 8" in capsys.readouterr().err
 
 
 def test_single_slices_of_as_many_groups_part_nothing(tmp_path):
