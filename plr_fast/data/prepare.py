@@ -300,7 +300,7 @@ def _fix_groups_and_splits(work: Work, writer: StoreWriter, split: _Split) -> tu
     ]
     near = None
     if found is not None:
-        near = note_near_duplicates(writer, found, before, joined=near_joined, notes=work.notes)
+        near = note_near_duplicates(writer, found, before, given, joined=near_joined, notes=work.notes)
     return grouping.unit, joined, near
 
 

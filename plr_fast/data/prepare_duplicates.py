@@ -59,11 +59,17 @@ def find_near_duplicates(
 
 
 def note_near_duplicates(
-    writer: StoreWriter, found: NearDuplicates, groups: Sequence[str], *, joined: int, notes: list[str]
+    writer: StoreWriter,
+    found: NearDuplicates,
+    groups: Sequence[str],
+    given: Sequence[str],
+    *,
+    joined: int,
+    notes: list[str],
 ) -> NearCounts:
     """Put the list of pairs into the store and what matters of it into ``notes``, once splits are known.
 
-    ``groups`` are those of the slices before near duplicates were joined.
+    ``groups`` are those of the slices before near duplicates were joined, ``given`` their given splits or empty.
     """
     records = writer.records
     labels = [record.label for record in records]
@@ -81,9 +87,11 @@ def note_near_duplicates(
         ids = [record.id for record in records]
         writer.attach(FILE, duplicates_table(found, ids, labels, groups).encode(errors="surrogateescape"))
     if counts.across_splits:
+        # Given splits are kept as they are.
+        without = " and without the split column" if found.where(given) else ""
         notes.append(
             f"{counts.across_splits} {PARTED_NOTE} ({FILE}): results may be inflated; prepare with "
-            "--near-duplicates group to keep them together"
+            f"--near-duplicates group{without} to keep them together"
         )
     if counts.across_labels:
         shown = some([_pair(records, pair) for pair in opposed])

@@ -34,6 +34,7 @@ SplitBy = Literal["groups", "slices"]
 
 _REWRITTEN = ("manifest.csv", "store.json")
 _SLICES_NOTE = "split slice by slice, as in the paper"
+_ASKED = ("split_by", "seed", "repeat", "val_fraction", "test_fraction")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def resplit(
     how = _settings(config, source)
     if _is_there(target, how):
         return target
-    check_target(target, overwrite=False)
+    _check_free(target, how)
     groups = source.groups.tolist() if split_by == "groups" else None
     splits = compute_splits(
         source.labels,
@@ -129,7 +130,7 @@ def resplit(
     try:
         if _is_there(target, how):  # another process was faster
             return target
-        check_target(target, overwrite=False)
+        _check_free(target, how)
         if place.journal.exists():
             raise StoreError(
                 f"{place.folder} is an unfinished preparation of {target}: finish it with the same 'plr-fast prepare', "
@@ -175,6 +176,24 @@ def _is_there(target: Path, how: dict[str, Any]) -> bool:
     with suppress(StoreError):
         return bool(SliceStore.open(target).info.get("resplit") == how)
     return False
+
+
+def _check_free(target: Path, how: dict[str, Any]) -> None:
+    """Refuse a place that something else has already; of another resplit, say what it was made with."""
+    there = None
+    with suppress(StoreError):
+        there = SliceStore.open(target)
+    if there is None:
+        if (target / "store.json").is_file():
+            raise StoreError(f"{target} exists already, a damaged store; choose another place, or delete it first")
+        check_target(target, overwrite=False)
+        return
+    made = there.info.get("resplit") or {}
+    differences = [
+        f"{name} was {made[name]}, now {how[name]}" for name in _ASKED if name in made and made[name] != how[name]
+    ]
+    why = "; ".join(differences) or ("of other slices" if made else "made by something else than resplit")
+    raise StoreError(f"{target} is a store already ({why}); choose another place, or delete it first")
 
 
 def _fill(folder: Path, source: SliceStore, splits: Sequence[str], how: dict[str, Any]) -> None:
@@ -235,10 +254,11 @@ def _summary(source: SliceStore, splits: Sequence[str], how: dict[str, Any]) -> 
         if not (note.startswith((SPLIT_COLUMN_NOTE, _SLICES_NOTE)) or PARTED_NOTE in note)
     ]
     if how["split_by"] == "slices":
-        notes.append(
-            f"{_SLICES_NOTE}: {shared} of {len(parts_of)} groups have slices in several splits, so neighbouring slices "
-            "and slices of one patient are in training and test, and results are inflated"
+        parted = (
+            f"{shared} of {len(parts_of)} groups have slices in several splits, so neighbouring slices and slices of "
+            "one patient are in training and test, and results are inflated"
         )
+        notes.append(f"{_SLICES_NOTE}: {parted if shared else 'no group has slices in several splits all the same'}")
     near = {name: value for name, value in summary.get("near_duplicates", {}).items() if name != "across_splits"}
     return {
         **({"near_duplicates": near} if near else {}),

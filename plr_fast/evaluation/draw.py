@@ -231,15 +231,20 @@ def draw_training(album: Album, curves: Sequence[TrainingCurve], *, kind: str) -
     if not curves:
         return
     loss, task = ("MSE", "Pretraining") if kind == "restorer" else ("Cross-entropy", "Fine-tuning")
+    weighted = [curve.name for curve in curves if curve.weighted]
+    if weighted:
+        loss = "Loss"
     spoken = " ".join(f"{curve.name}: {len(curve.epochs)} epochs{_best(curve)}." for curve in curves)
     scored = any(np.isfinite(curve.score).any() for curve in curves)
     below = f" Below: validation {curves[0].score_name}." if scored else ""
+    others = ", of the others the MSE" if len(weighted) < len(curves) else ""
+    sums = f" Of {listing(weighted)} it is the weighted sum over all tasks{others}." if weighted else ""
     album.add(
         f"training-{kind}s",
         training_figure(curves, loss=loss),
         section="training",
         title=task,
-        caption=f"Dashed: training loss; solid: validation loss.{below}",
+        caption=f"Dashed: training loss; solid: validation loss.{sums}{below}",
         alt=f"{task} curves. {spoken}",
     )
 

@@ -32,6 +32,7 @@ class TrainingCurve:
         train_loss, val_loss: float64 (E,), NaN where not recorded.
         score: float64 (E,), the validation score (accuracy or the like), NaN where not recorded.
         score_name: what ``score`` is; empty when there is none.
+        weighted: the losses are sums of several tasks' losses, each times its weight.
     """
 
     name: str
@@ -40,6 +41,7 @@ class TrainingCurve:
     val_loss: FloatArray
     score: FloatArray
     score_name: str = ""
+    weighted: bool = False
 
 
 def roc_figure(

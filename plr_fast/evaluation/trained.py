@@ -193,6 +193,7 @@ def training_curve(run: TrainedRun) -> TrainingCurve | None:
         column("val_loss"),
         column(score) if score else np.full(len(rows), math.nan),
         score.removeprefix("val_"),
+        weighted="val_mse" in rows[0],
     )
 
 

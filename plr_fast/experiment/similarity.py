@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -32,9 +33,12 @@ from ..evaluation.lesion_patches import (
 from ..evaluation.lesion_slices import LesionSlice, read_lesion_slices
 from ..evaluation.patch_likeness import ENERGY_MEASURES, MEASURES, Estimate, Measure, RealReference
 from ..evaluation.report_tables import number
-from ..training.config.pretrain import as_range
+from ..training.config.pretrain import as_range, scaled_lesions
 from .table import Column, Entry, Row, Table
 from .table_entries import DASH
+
+if TYPE_CHECKING:
+    from ..data.store import SliceStore
 
 PAPER = {"PLR-L": (0.0788, 0.1363), "PLR-G": (0.0587, 0.1185), "PLR-P": (0.0328, 0.0923)}
 """Cosine and Jensen-Shannon distance in the paper's table III."""
@@ -66,7 +70,7 @@ class LikenessConfig:
     """Folder of masks, white where the lesion is, or with numbers of classes."""
     store: Path | None = None
     """Slice store whose negative slices give the lung; default: what lesions leave free in their own slices."""
-    split: str = "train"
+    split: Literal["train", "val", "test"] = "train"
     """Split of the store to take slices of."""
     patients: Path | None = None
     """CSV file with columns 'file' and 'patient_id' for the images; patients are then never compared with themselves.
@@ -90,6 +94,8 @@ class LikenessConfig:
                 "count must be at least 1, window at least 8, share from 0 to below 1, bootstrap and seed not "
                 f"negative, not {self.count}, {self.window}, {self.share}, {self.bootstrap}, {self.seed}"
             )
+        if self.out.exists() and not self.out.is_dir():
+            raise ConfigError(f"out is a file: {self.out}; choose a folder")
 
 
 @dataclass(frozen=True)
@@ -122,13 +128,15 @@ def similarity(config: LikenessConfig, *, step: Callable[[str, int, int], None] 
         DataError, ImageReadError, StoreError: real lesions or the store cannot be used; names the file.
     """
     kinds = _kinds(config)
+    store, stored = _stored_lung(config)
     step("reading real lesions", 0, len(kinds) + 2)
     slices = read_lesion_slices(config.lesions, config.masks, groups=_patients(config.patients))
     real = lesion_patches(slices, config.count, window=config.window, share=config.share, seed=config.seed)
     step("real against real", 1, len(kinds) + 2)
     reference = RealReference(real, resamples=config.bootstrap, seed=config.seed)
     sets, estimates = {REAL: real}, {REAL: reference.against_itself()}
-    ground = _Ground.of(config, slices, round(float(real.patches.mean())))
+    level = round(float(real.patches.mean()))
+    ground = _Ground.of_store(config, slices, level, store, stored) if store else _Ground.of(config, slices, level)
     for done, (name, kind) in enumerate(kinds.items(), start=2):
         step(name, done, len(kinds) + 2)
         sets[name] = kind(ground)
@@ -151,51 +159,37 @@ class _Ground:
 
     @classmethod
     def of(cls, config: LikenessConfig, slices: list[LesionSlice], level: int) -> _Ground:
-        window, source = config.window, "the lung beside the lesions in the same slices"
-        if config.store is None:
-            lung = free_lung(slices)
-            if not lung:
-                raise DataError(
-                    f"no plausible lungs are found in the slices of {config.lesions}, perhaps because they are cut to "
-                    "a part of the lung; give a slice store with --store"
-                )
-        else:
-            from ..data.store import SliceStore
+        lung = free_lung(slices)
+        if not lung:
+            raise DataError(
+                f"no plausible lungs are found in the slices of {config.lesions}, perhaps because they are cut to "
+                "a part of the lung; give a slice store with --store"
+            )
+        source = "the lung beside the lesions in the same slices"
+        return cls(lung, config.window, config.count, config.share, config.seed, max(1, level), source)
 
-            store = SliceStore.open(config.store)
-            lung = store_lung(store, split=config.split)
-            sides = float(np.median([max(one.image.shape) for one in slices]))
-            window = max(8, round(config.window * store.size / sides))
-            source = f"{len(lung)} {store.class_names[0]} slices of {config.store.name}, {store.size} pixels a side"
+    @classmethod
+    def of_store(
+        cls, config: LikenessConfig, slices: list[LesionSlice], level: int, store: SliceStore, lung: list[LungSlice]
+    ) -> _Ground:
+        sides = float(np.median([max(one.image.shape) for one in slices]))
+        window = max(8, round(config.window * store.size / sides))
+        source = f"{len(lung)} {store.class_names[0]} slices of {store.path.name}, {store.size} pixels a side"
         return cls(lung, window, config.count, config.share, config.seed, max(1, level), source)
 
     def windows(self, alter: Callable[[np.ndarray], np.ndarray] | None = None) -> PatchSet:
-        return lung_patches(
-            self.lung, self.count, window=self.window, share=self.share, seed=self.seed, alter=alter
-        )  # fmt: skip
+        return lung_patches(self.lung, self.count, window=self.window, share=self.share, seed=self.seed, alter=alter)
 
     @property
     def side(self) -> float:
         """Usual longer side of the slices in pixels."""
         return float(np.median([max(one.image.shape) for one in self.lung]))
 
-    def recipe(self, name: str) -> PatchSet:
-        """What the pretraining of a recipe pastes, or does to slices."""
-        from ..recipes import load_config
-
-        settings = {key: setting.value for key, setting in load_config(name).settings("pretrain").items()}
+    def recipe(self, settings: dict[str, Any]) -> PatchSet:
+        """What pretraining with these settings pastes, or does to slices."""
         if settings["corruption"] != "perlin":
             return self.windows(blurred if settings["corruption"] == "gaussian" else self.shuffled)
-        if settings["lesions"] == "clouds":
-            raise ConfigError(f"{name}: lesions of the kind clouds cover whole slices, no patches: leave it out")
-        reference = settings.get("reference_size")
-        if reference:
-            scale = self.side / reference
-            low, high = settings["patch"]
-            settings["patch"] = (max(1, round(low * scale)), max(2, round(high * scale)))
-            cells = as_range(settings["cells"])
-            settings["cells"] = tuple(n / scale for n in cells) if isinstance(cells, tuple) else cells / scale
-            settings["feather"] = round(settings["feather"] * scale)
+        settings = settings | scaled_lesions(settings, round(self.side))
         bank = bank_of(settings, self.seed)
         if settings["blend"] == "replace" and settings["shape"] == "rectangle":
             return bank_patches(bank, self.count)
@@ -219,7 +213,7 @@ class _Ground:
 _KINDS: dict[str, Callable[[_Ground], PatchSet]] = {
     "PLR-L": lambda ground: ground.windows(ground.shuffled),
     "PLR-G": lambda ground: ground.windows(blurred),
-    "PLR-P": lambda ground: ground.recipe("sars-cov-2"),
+    "PLR-P": lambda ground: ground.recipe(_settings("sars-cov-2")),
     "Soft clouds": _Ground.clouds,
     "Unaltered lung": _Ground.windows,
     "Constant grey": lambda ground: constant_patch(ground.level),
@@ -228,18 +222,46 @@ _KINDS: dict[str, Callable[[_Ground], PatchSet]] = {
 
 def _kinds(config: LikenessConfig) -> dict[str, Callable[[_Ground], PatchSet]]:
     """Rows of the table but the first of the controls; PLR+ if the package has it."""
-    from ..recipes import load_config
     from ..recipes.document import named_configs
 
-    names = [*(["plr+"] if "plr+" in named_configs() else []), *config.also]
-    for name in names:
-        load_config(name).require("pretrain")  # what is wrong with it is said before any work
-    names = list(dict.fromkeys(names))
+    names = list(dict.fromkeys([*(["plr+"] if "plr+" in named_configs() else []), *config.also]))
+    settings = [_settings(name) for name in names]  # what is wrong with one is said before any work
     stems = [Path(name).stem for name in names]
     titles = [stem if stems.count(stem) == 1 else name for stem, name in zip(stems, names, strict=True)]
-    added = {f"Recipe {title}": partial(_Ground.recipe, name=name) for title, name in zip(titles, names, strict=True)}
+    added = {
+        f"Recipe {title}": partial(_Ground.recipe, settings=each) for title, each in zip(titles, settings, strict=True)
+    }
     first = {name: kind for name, kind in _KINDS.items() if name not in _CONTROLS}
     return {**first, **added, **{name: kind for name, kind in _KINDS.items() if name in _CONTROLS}}
+
+
+def _settings(name: str) -> dict[str, Any]:
+    """The pretraining settings of a recipe.
+
+    Raises:
+        ConfigError: there is no such recipe, or it makes no patches; names it.
+    """
+    from ..recipes import load_config
+
+    recipe = load_config(name)
+    recipe.require("pretrain")
+    settings = {key: setting.value for key, setting in recipe.settings("pretrain").items()}
+    if settings["corruption"] != "perlin":
+        return settings
+    if settings["lesions"] == "clouds":
+        raise ConfigError(f"{name}: lesions of the kind clouds cover whole slices, no patches: leave it out")
+    if settings["bank"] and not Path(settings["bank"]).is_file():
+        raise ConfigError(f"{name}: there is no lesion bank {settings['bank']}")
+    return settings
+
+
+def _stored_lung(config: LikenessConfig) -> tuple[SliceStore, list[LungSlice]] | tuple[None, list[LungSlice]]:
+    if config.store is None:
+        return None, []
+    from ..data.store import SliceStore
+
+    store = SliceStore.open(config.store)
+    return store, store_lung(store, split=config.split)
 
 
 _MADE_BY = {"PLR-L": "local shuffling", "PLR-G": "Gaussian blur", "PLR-P": "Perlin noise"}
@@ -278,6 +300,11 @@ def _table(
         "Grey is in grey levels, gradient in grey levels per pixel; spectrum is how power falls with frequency.",
         "The paper's rows are of its own patches, 1,160 real ones of UESTC-COVID-19 against 1,000 of each kind.",
     ]
+    if ground.window < SIZE:
+        notes.append(
+            f"Windows of lung are enlarged from {ground.window} to {SIZE} pixels, which smooths them: gradient and "
+            "spectrum then tell of the enlargement, too. A store of larger slices avoids it."
+        )
     if config.patients is None:
         notes.append("Patients are unknown here: slices of one patient may have been compared with each other.")
     return Table(

@@ -201,8 +201,10 @@ def check_same_run(config: TrainConfig, kind: str, facts: Mapping[str, Any]) -> 
         if record.get(name) != facts.get(name)
     ]
     if differences:
+        fixed = "epochs" not in free and theirs.get("epochs") != ours["epochs"]
+        why = " The rate of schedule=cosine falls towards the last epoch, so their number must stay." if fixed else ""
         raise CheckpointError(
-            f"{run} cannot be resumed, it was started otherwise: {'; '.join(differences)}. "
+            f"{run} cannot be resumed, it was started otherwise: {'; '.join(differences)}.{why} "
             "Give the former values, or start a new run in another folder"
         )
 

@@ -209,6 +209,7 @@ class TestPrepare:
         text = "\n".join(report.lines())
         assert "4 pairs of near duplicates in different groups or classes (8 slices, duplicates.csv)" in text
         assert f"{apart} pairs of near-duplicate slices lie in different splits" in text
+        assert "without the split column" not in text
         assert "1 pairs of near-duplicate slices have different labels: 'covid/copy0.png ~ normal/0.png'" in text
         # Other splits: what was said of the first ones is not repeated, the list stays.
         other = SliceStore.open(resplit(store, pictures.parent / "other", seed=4))
@@ -249,6 +250,7 @@ class TestPrepare:
         report, _ = self.prepared(pictures, **given)
         assert report.near is not None
         assert report.near.across_splits == 4
+        assert "--near-duplicates group and without the split column" in "\n".join(report.lines())
         with pytest.raises(DataError, match="4 pairs of near-duplicate slices lie in different given splits"):
             self.prepared(pictures, **given, near_duplicates="group")
         report, _ = self.prepared(pictures, **given, near_duplicates="group", allow_shared_groups=True)

@@ -144,12 +144,14 @@ def test_a_second_call_does_nothing_and_another_is_refused(store, tmp_path):
     before = (path / "manifest.csv").stat()
     assert resplit(store.path, path, seed=1) == path
     assert os.path.samestat((path / "manifest.csv").stat(), before)
-    with pytest.raises(StoreError, match="exists already"):
-        resplit(store, path, seed=2)
+    with pytest.raises(StoreError, match=r"a store already \(seed was 1, now 2; repeat was 0, now 3\)"):
+        resplit(store, path, seed=2, repeat=3)
+    with pytest.raises(StoreError, match="made by something else"):
+        resplit(path, store.path)
     with pytest.raises(StoreError, match="is the store itself"):
         resplit(store, store.path)
     (path / "slices.npy").unlink()  # damaged: neither accepted nor replaced in silence
-    with pytest.raises(StoreError, match="exists already"):
+    with pytest.raises(StoreError, match="a damaged store"):
         resplit(store, path, seed=1)
 
 
@@ -157,7 +159,7 @@ def test_other_groups_are_another_store(store, tmp_path):
     path = resplit(store, tmp_path / "other")
     text = (store.path / "manifest.csv").read_text()
     (store.path / "manifest.csv").write_text(text.replace("patient:1,", "patient:0,"))
-    with pytest.raises(StoreError, match="exists already"):
+    with pytest.raises(StoreError, match="of other slices"):
         resplit(store.path, path)
 
 
@@ -234,4 +236,12 @@ def test_command(store, tmp_path, capsys):
     assert json.loads((out / "store.json").read_text())["resplit"]["seed"] == 7
     assert f"test: {len(other.select('test', 0))} normal, {len(other.select('test', 1))} covid" in shown
     assert main([*arguments[:-1], "8"]) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "seed was 7, now 8" in capsys.readouterr().err
+
+
+def test_single_slices_of_as_many_groups_part_nothing(tmp_path):
+    write_phantom_store(tmp_path / "store", patients=12, slices_per_patient=1, size=32)
+    other = SliceStore.open(resplit(tmp_path / "store", tmp_path / "other", split_by="slices"))
+    [note] = [note for note in other.info["summary"]["notes"] if "slice by slice" in note]
+    assert "no group has slices in several splits" in note
+    assert "inflated" not in note

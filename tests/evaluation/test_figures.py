@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plr_fast.evaluation import figures
+from plr_fast.evaluation import draw, figures
 from plr_fast.evaluation.bootstrap import Difference, GroupBootstrap, Interval, compare_classifiers
 from plr_fast.evaluation.draw import Album, draw_errors, draw_performance, draw_real, draw_training, file_name
 from plr_fast.evaluation.figures import WIDTH, line_style, listing, save, short_labels, shorten, spread, styled
@@ -146,6 +146,21 @@ def test_training_curves_with_gaps_and_without_scores(tmp_path):
     both = training_figure([TrainingCurve("a", epochs, losses, missing, losses, "accuracy")], loss="BCE")
     assert both.axes[1].get_ylabel() == "Validation accuracy"
     pixels(both, tmp_path / "training.png")
+
+
+def test_a_weighted_loss_is_not_called_mse(tmp_path, monkeypatch):
+    names = []
+    drawn = draw.training_figure
+    monkeypatch.setattr(draw, "training_figure", lambda curves, *, loss: names.append(loss) or drawn(curves, loss=loss))
+    some, missing = np.array([1.0, 2.0]), np.full(2, math.nan)
+    plain, plus = (TrainingCurve(name, some, some, some, missing, weighted=name == "plus") for name in ("plr", "plus"))
+    album = Album(tmp_path)
+    for curves in ([plain], [plain, plus], [plus]):
+        draw_training(album, curves, kind="restorer")
+    assert names == ["MSE", "Loss", "Loss"]
+    sums = "Of plus it is the weighted sum over all tasks"
+    assert [sums in entry.caption for entry in album.entries] == [False, True, True]
+    assert ["of the others the MSE" in entry.caption for entry in album.entries] == [False, True, False]
 
 
 def test_contact_sheet_keeps_the_scale():

@@ -77,6 +77,12 @@ def test_training_curves_come_from_metrics_csv(store, tmp_path):
     assert curve.score[0] == 0.5
     assert math.isnan(curve.score[1])
     assert curve.score_name == "accuracy"
+    assert not curve.weighted
+    table = run.path / "metrics.csv"
+    table.write_text("epoch,train_loss,val_loss,val_mse\n1,5.0,4.0,0.2\n")  # as a run of several tasks writes it
+    weighted = training_curve(run)
+    assert weighted is not None
+    assert weighted.weighted
 
 
 @pytest.mark.parametrize("text", [None, "", "epoch,lr\n1,0.1\n"])

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from plr_fast.cli.likeness import main
 from plr_fast.data import thorax_phantom
-from plr_fast.errors import ConfigError, DataError
+from plr_fast.errors import ConfigError, DataError, StoreError
 from plr_fast.evaluation.likeness import patch_distances
 from plr_fast.evaluation.patch_likeness import RealReference
 from plr_fast.experiment.similarity import PAPER, REAL, LikenessConfig, similarity
@@ -79,6 +79,7 @@ def test_lung_of_a_store_is_cut_in_proportion(lesions: Path, tmp_path: Path) -> 
     found = similarity(LikenessConfig(lesions, tmp_path, store=tmp_path / "store", **SMALL))
     [note] = [note for note in found.table.notes if "windows of 12 pixels" in note]  # 24 at 192 pixels
     assert "96 pixels a side" in note
+    assert any("enlarged from 12 to 32 pixels" in note for note in found.table.notes)
     assert set(found.sets["Unaltered lung"].origins).isdisjoint(found.sets[REAL].origins)
 
 
@@ -124,3 +125,38 @@ def test_recipes_get_rows(lesions: Path, tmp_path: Path) -> None:
 def test_settings_out_of_range() -> None:
     with pytest.raises(ConfigError, match="share from 0 to below 1"):
         LikenessConfig(Path("a"), Path("b"), share=1.0)
+
+
+def test_what_cannot_work_is_said_before_lesions_are_read(lesions: Path, tmp_path: Path) -> None:
+    """(There is no folder of lesions: whoever reads it first complains of that.)"""
+    from plr_fast.data import write_phantom_store
+
+    nothing = tmp_path / "no lesions needed"
+    clouds, bank = tmp_path / "whole.yaml", tmp_path / "bank.yaml"
+    clouds.write_text("base: default\npretrain: {lesions: clouds, blend: add}\n")
+    bank.write_text(f"base: default\npretrain: {{bank: {tmp_path}/gone.npz}}\n")
+    with pytest.raises(ConfigError, match=r"whole\.yaml: .* cover whole slices"):
+        similarity(LikenessConfig(nothing, tmp_path, also=(str(clouds),)))
+    with pytest.raises(ConfigError, match=r"bank\.yaml: there is no lesion bank .*gone\.npz"):
+        similarity(LikenessConfig(nothing, tmp_path, also=(str(bank),)))
+    with pytest.raises(StoreError, match="no slice store"):
+        similarity(LikenessConfig(nothing, tmp_path, store=tmp_path / "no store"))
+    write_phantom_store(tmp_path / "store", patients=12, slices_per_patient=1, size=64)
+    with pytest.raises(DataError, match="no folder"):
+        similarity(LikenessConfig(nothing, tmp_path, store=tmp_path / "store"))
+    with pytest.raises(ConfigError, match="out is a file"):
+        LikenessConfig(lesions, clouds)
+
+
+def test_a_recipe_is_scaled_as_in_training(lesions: Path, tmp_path: Path) -> None:
+    """With a reference size its patches are those of the settings that training scales it to."""
+    (tmp_path / "scaled.yaml").write_text(
+        "base: default\npretrain: {reference_size: 384, patch: [12, 40], cells: 3.0, bank_count: 60}\n"
+    )
+    (tmp_path / "plain.yaml").write_text("base: default\npretrain: {patch: [6, 20], cells: 6.0, bank_count: 60}\n")
+    both = tuple(str(tmp_path / name) for name in ("scaled.yaml", "plain.yaml"))
+    found = similarity(LikenessConfig(lesions, tmp_path, also=both, **SMALL))
+    np.testing.assert_array_equal(found.sets["Recipe scaled"].patches, found.sets["Recipe plain"].patches)
+    (tmp_path / "large.yaml").write_text("base: default\npretrain: {reference_size: 16, patch: [12, 60]}\n")
+    with pytest.raises(ConfigError, match="larger bank_size"):
+        similarity(LikenessConfig(lesions, tmp_path, also=(str(tmp_path / "large.yaml"),), **SMALL))

@@ -28,7 +28,7 @@ class Ranks:
     def __init__(self, folder: Path, processes: Sequence[BaseProcess]) -> None:
         self.folder, self.processes = folder, processes
 
-    def wait(self, seconds: float = 60.0) -> list[int | None]:
+    def wait(self, seconds: float = 180.0) -> list[int | None]:
         """Exit codes, once all have ended; a test that waits longer fails."""
         deadline = time.monotonic() + seconds
         for process in self.processes:

@@ -210,7 +210,7 @@ def test_torchrun_passes_ctrl_c_on_and_the_command_itself_can_start_processes(
     try:
         wait_for_step(config.run, lambda: process.poll() is None, 3)
         os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=180)
     finally:
         process.kill()
     assert process.returncode != 0
@@ -222,7 +222,7 @@ def test_torchrun_passes_ctrl_c_on_and_the_command_itself_can_start_processes(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("epochs, best validation MSE") == 1
