@@ -23,5 +23,7 @@ def progress_bar(*, disable: bool = False) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=disable, transient=not console.is_terminal) as progress:
+    # Into a file, a bar would leave nothing but empty lines.
+    shown = console.is_terminal or console.is_jupyter
+    with Progress(*columns, console=console, disable=disable or not shown) as progress:
         yield progress

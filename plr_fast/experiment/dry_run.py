@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .estimate import Stopwatch
@@ -60,7 +61,7 @@ def _table(grid: Grid, dataset: str, done: Collection[str]) -> Table:
     cells = [task for task in grid.cells if task.cell.dataset == dataset]
     fractions = sorted({task.cell.fraction for task in cells}, reverse=True)
     title = (
-        f"{dataset}: {info.slices:,} slices of {grid.sizes[dataset]}×{grid.sizes[dataset]}, {info.groups:,} groups "
+        f"{escape(dataset)}: {info.slices:,} slices of {grid.sizes[dataset]}×{grid.sizes[dataset]}, {info.groups:,} groups "
         f"({info.unit}), split by {info.split_by}; repeats done / all"
     )
     table = Table(title=title, title_justify="left")
@@ -75,7 +76,7 @@ def _table(grid: Grid, dataset: str, done: Collection[str]) -> Table:
             found = [task for task in cells if task.cell.method == method.name and task.cell.fraction == fraction]
             entries.append(f"{sum(task.key in done for task in found)} / {len(found)}" if found else "")
         if any(entries):
-            table.add_row(method.name, method.kind, *entries)
+            table.add_row(escape(method.name), method.kind, *entries)
     return table
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Printed
 
 from ..console import progress_bar
@@ -57,7 +58,7 @@ def finish(results: Results, out: Path, *, lesions: Path | None = None, examples
 def summary(statistics: DatasetStatistics, dataset: DatasetInfo) -> Printed:
     """Mean and standard deviation over the repeats of AUROC and accuracy, by method and fraction."""
     how = {"groups": "whole groups are split", "slices": "single slices are split", "given": "given splits"}
-    title = f"{dataset.name} ({how[dataset.split_by]}): AUROC, accuracy; mean ± sd over repeats (their number)"
+    title = f"{escape(dataset.name)} ({how[dataset.split_by]}): AUROC, accuracy; mean ± sd over repeats (their number)"
     table = Printed(title=title, title_justify="left")
     table.add_column("method")
     for fraction in statistics.fractions:
@@ -65,7 +66,7 @@ def summary(statistics: DatasetStatistics, dataset: DatasetInfo) -> Printed:
     for method in statistics.plan.methods:
         entries = [_entry(statistics, method.name, fraction) for fraction in statistics.fractions]
         if any(entries):
-            table.add_row(method.name, *entries)
+            table.add_row(escape(method.name), *entries)
     return table
 
 

@@ -62,6 +62,7 @@ class _Builder:
         self.experiment, self.out = experiment, out
         self.encoders: dict[str, EncoderTask] = {}
         self.cells: list[CellTask] = []
+        self.tried: set[str] = set()  # weights that fit, with the networks that they fit into
         self.weights: dict[str, str] = {}  # path of a file of weights -> its hash
         self.stores: dict[Path, tuple[SliceStore, str]] = {}  # of supervised encoders
         self.resolved: dict[str, dict[str, Any]] = {}  # method -> settings, as the first repeat has them
@@ -171,7 +172,44 @@ class _Builder:
             return task.sha256, task
         if method.init == "random" or method.init.startswith("timm:"):
             return method.init, None
+        self._require_weights(method, config)
         return self._weights_sha256(method.init), None
+
+    def _require_weights(self, method: MethodPlan, config: FinetuneConfig) -> None:
+        """Refuse weights that the classifier cannot take, before anything is trained."""
+        from ..training.initialisation import initialise
+        from ..training.networks import make_classifier
+
+        settings = config.to_json()
+        kind = repr([method.init, *(settings[name] for name in ("model", *_NETWORK, "hidden", "features", "init_head"))])
+        if kind in self.tried:
+            return
+        try:
+            initialise(make_classifier(settings), config)
+        except PlrFastError as error:
+            raise type(error)(f"{method.where}: {method.name}: {error}") from error
+        self.tried.add(kind)
+
+    def _require_patch(
+        self, dataset: DatasetPlan, method: MethodPlan, config: PretrainConfig, size: int, where: str
+    ) -> None:
+        """Refuse lesions that would not be of the size that was meant."""
+        from ..training.config.pretrain import SCALED, scaled_lesions
+
+        layers = {**self.experiment.pretrain, **dataset.pretrain}
+        own = method.pretrain or {}
+        if method.recipe is not None and config.reference_size is not None and "reference_size" not in {**layers, **own}:
+            for name in SCALED:
+                if name in layers and name not in own:
+                    raise ConfigError(
+                        f"{where}: {name} {layers[name]}, given for all methods, would be scaled by reference_size "
+                        f"{config.reference_size} of {method.recipe.name}; give this method its own: "
+                        f"pretrain: {{{name}: …}} at that size, or {{reference_size: null}}"
+                    )
+        try:
+            scaled_lesions(config.to_json(), size)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
 
     def _pretraining(
         self, dataset: DatasetPlan, method: MethodPlan, split: Split, finetune: FinetuneConfig
@@ -189,6 +227,8 @@ class _Builder:
             seed=seed,
         )
         _require_fit(config, finetune, where)
+        _require_head(config, finetune, where)
+        self._require_patch(dataset, method, config, split.store.size, where)
         bank = self._weights_sha256(str(config.bank)) if config.bank is not None else None
         sha256 = settings_sha256({"pretrain": changed_settings(config), "bank": bank, "data": split.data_sha256})
         key = f"pretrain-{slug(dataset.name)}-{split.repeat}-{sha256[:12]}"
@@ -386,6 +426,19 @@ def _require_fit(config: PretrainConfig | FinetuneConfig, finetune: FinetuneConf
             raise ConfigError(
                 f"{where}: its encoder is trained with {name}={first!r} and fine-tuned with {name}={second!r}; give "
                 "both the same"
+            )
+
+
+def _require_head(config: PretrainConfig, finetune: FinetuneConfig, where: str) -> None:
+    """Refuse a pretrained head that the classifier would take over and cannot."""
+    if not config.presence_weight or finetune.init_head == "off":
+        return
+    for name in ("hidden", "features"):
+        first, second = getattr(config, name), getattr(finetune, name)
+        if first != second:
+            raise ConfigError(
+                f"{where}: its head is pretrained with {name}={first!r} and fine-tuned with {name}={second!r}; give "
+                "both the same, or leave the head behind: finetune: {init_head: off}"
             )
 
 

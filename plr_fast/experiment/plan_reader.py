@@ -62,6 +62,7 @@ _REFUSED_PREPARE: Mapping[str, str] = {
     **dict.fromkeys(("val_fraction", "test_fraction", "fold"), "it is a setting of the data set: beside 'name'"),
 }
 _EVALUATE = ("threshold",)
+_LONGEST = 60  # two names, fraction, repeat and a hash make a file's name, which ends at 255 bytes everywhere
 
 
 def shipped() -> list[str]:
@@ -70,7 +71,11 @@ def shipped() -> list[str]:
 
 
 def load_experiment(
-    name: str | os.PathLike[str], data: Mapping[str, str] | None = None, *, keep: Keep | None = None
+    name: str | os.PathLike[str],
+    data: Mapping[str, str] | None = None,
+    *,
+    keep: Keep | None = None,
+    need_data: bool = True,
 ) -> Experiment:
     """The experiment that ``name`` says: a name of :func:`shipped`, or a YAML file.
 
@@ -79,6 +84,7 @@ def load_experiment(
         data: name of a data set, of a method's ``supervised`` data, or of a method with ``init: 'imagenet:'`` -> its
             path: a slice store, whatever prepare reads, or the file of weights. It replaces what the file says.
         keep: instead of the file's.
+        need_data: False: for reading only; nothing is filled in, left out or looked for.
 
     Raises:
         ConfigError: there is none, something in it is wrong, or data are missing: names file and line, and how to
@@ -92,7 +98,7 @@ def load_experiment(
     experiment = _Reader(path, text).experiment()
     if keep is not None:
         experiment = replace(experiment, keep=keep)
-    return _with_data(experiment, data or {})
+    return _with_data(experiment, data or {}) if need_data else experiment
 
 
 def _find(name: str) -> Path:
@@ -120,18 +126,22 @@ class _Reader:
         methods = tuple(self._method(node) for node in top["methods"].items())
         datasets = tuple(self._dataset(node) for node in top["datasets"].items())
         fractions = self._fractions(top["fractions"]) if "fractions" in top else (FractionPlan(1.0, None, {}),)
-        self._check_names(top["methods"], [method.name for method in methods])
-        self._check_names(top["datasets"], [dataset.name for dataset in datasets])
+        # Cells have '+' as 'plus' in methods and leave it out in data sets; tables have it in both.
+        self._check_names(top["methods"], [(one.name, CellKey("x", one.name, 1.0, 0)) for one in methods])
+        self._check_names(top["datasets"], [(one.name, CellKey(one.name, "x", 1.0, 0)) for one in datasets])
+        self._check_names(top["datasets"], [(one.name, CellKey("x", one.name, 1.0, 0)) for one in datasets])
         self._check_places(top["methods"], datasets, methods)
         baseline = str(_get(top, "baseline", str, methods[0].name))
         names = [method.name for method in methods]
         if baseline not in names:
-            top["baseline"].fail(f"baseline {baseline!r} is no method{nearest(baseline, names)}")
+            top["baseline"].fail(f"baseline {baseline!r} is no method{nearest(baseline, names)} (there are: {', '.join(names)})")
         for node, method in zip(top["methods"].items(), methods, strict=True):
             for label, chosen, known in (
                 ("datasets", method.datasets, [dataset.name for dataset in datasets]),
                 ("fractions", method.fractions, [entry.fraction for entry in fractions]),
             ):
+                if chosen == ():
+                    node.fail(f"{method.name}: {label} is empty: leave it out, or name where the method runs")
                 for value in chosen or ():
                     if value not in known:
                         node.fail(f"{method.name}: {label} names {value!r}, which the experiment does not have")
@@ -252,15 +262,16 @@ class _Reader:
                 entry = FractionPlan(item.typed(float), None, {})
             if not 0.0 < entry.fraction <= 1.0:
                 item.fail(f"a fraction must be above 0 and at most 1, not {entry.fraction:g}")
-            if any(entry.fraction == other.fraction for other in found):
+            # File names and tables have six digits of it.
+            if any(f"{entry.fraction:g}" == f"{other.fraction:g}" for other in found):
                 item.fail(f"the fraction {entry.fraction:g} stands there twice")
             found.append(entry)
         return tuple(found)
 
-    def _check_names(self, node: Node, names: Sequence[str]) -> None:
+    def _check_names(self, node: Node, keys: Sequence[tuple[str, CellKey]]) -> None:
         files: dict[str, str] = {}
-        for item, name in zip(node.items(), names, strict=True):
-            file = CellKey(name, name, 1.0, 0).file_name
+        for item, (name, key) in zip(node.items(), keys, strict=True):
+            file = key.file_name
             if file in files:
                 item.fail(
                     f"{name!r} and {files[file]!r} would share their files: names must differ in letters or digits"
@@ -360,8 +371,9 @@ def _with_weights(method: MethodPlan, data: Mapping[str, str]) -> tuple[MethodPl
 
 
 def _recipe(node: Node) -> Recipe:
+    name = node.typed(str)
     try:
-        return load_config(node.typed(str))
+        return load_config(name)
     except ConfigError as error:
         node.fail(str(error))
 
@@ -391,5 +403,7 @@ def _share(found: Mapping[str, Node], name: str, default: float) -> float:
 def _name(node: Node) -> str:
     name = str(node.typed(str)).strip()
     if not any(character.isascii() and character.isalnum() for character in name) or "=" in name:
-        node.fail(f"a name needs letters or digits, and no '=', not {name!r}")
+        node.fail(f"a name needs letters a to z or digits, and no '=', not {name!r}")
+    if not name.isprintable() or len(name) > _LONGEST:
+        node.fail(f"a name must be one line of at most {_LONGEST} characters, not {name[:_LONGEST]!r}")
     return name

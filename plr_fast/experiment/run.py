@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..console import console
-from ..errors import ConfigError, DataError, ExperimentError
+from ..errors import ConfigError, DataError, ExperimentError, PlrFastError, StorageError
 from ..files import write_json
 from ..folder_lock import locked
 from ..recipes.document import nearest
@@ -44,11 +45,13 @@ def run_experiment(options: ExperimentOptions) -> Results:
         KeyboardInterrupt: Ctrl-C; running trainings are saved, and the next call goes on.
     """
     options.check()
-    experiment = load_experiment(options.config, options.places(), keep=options.keep)
+    experiment = load_experiment(
+        options.config, options.places(), keep=options.keep, need_data=not options.report_only
+    )
     _check_only(experiment, options.only)
     out = options.out or Path("experiments") / experiment.name
     if options.report_only:
-        results = read_results(out)
+        results = _retold(read_results(out), experiment)
         finish(results, out, lesions=options.lesions, examples=options.examples)
         return results
     devices, share = devices_and_threads(options.devices, options.jobs)
@@ -74,10 +77,25 @@ def run_experiment(options: ExperimentOptions) -> Results:
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         if schedule.waiting:
             _work(schedule, out, devices[: len(schedule.waiting)], threads)
+        failures = _write_failures(schedule, out)
         results = read_results(out)
-        finish(results, out, lesions=options.lesions, examples=options.examples)
-        _tell_failures(schedule, out)
+        try:
+            finish(results, out, lesions=options.lesions, examples=options.examples)
+        except PlrFastError as error:
+            if not failures:
+                raise
+            # What failed first is what must be mended first.
+            raise ExperimentError(f"{failures}\nand the report could not be made: {error}") from error
+        if failures:
+            raise ExperimentError(failures)
     return results
+
+
+def _retold(results: Results, experiment: Experiment) -> Results:
+    """``results`` with the title and the card that the file has now: neither changes a result."""
+    plan = results.plan
+    facts = {**plan.facts, "card": dict(experiment.card)}
+    return replace(results, plan=replace(plan, title=experiment.title, facts=facts))
 
 
 def _work(schedule: Schedule, out: Path, devices: Sequence[str], threads: int) -> None:
@@ -185,24 +203,24 @@ def _sweep(grid: Grid, done: Collection[str]) -> None:
             shutil.rmtree(encoder.config.run, ignore_errors=True)
 
 
-def _tell_failures(schedule: Schedule, out: Path) -> None:
-    """Write down what failed, and raise an ``ExperimentError`` if anything did."""
+def _write_failures(schedule: Schedule, out: Path) -> str:
+    """Write down what failed, and return it in a few lines; empty if nothing did."""
     path = out / FAILURES
     if not schedule.failed:
         path.unlink(missing_ok=True)
-        return
+        return ""
     content = [
         {"task": key, "label": task.label, "message": failure.message, "traceback": failure.trace}
         for key, (task, failure) in schedule.failed.items()
     ]
-    write_json(path, content)
+    where = f" ({path} has everything)"
+    try:
+        write_json(path, content)
+    except StorageError:
+        where = ""  # no room; what is told now is then all there is
     rows = [f"  {task.label}: {failure.message}" for task, failure in schedule.failed.values()]
     more = f"\n  … and {len(rows) - 5} more" if len(rows) > 5 else ""
-    raise ExperimentError(
-        f"{len(rows)} tasks failed; the same command tries them again ({path} has everything):\n"
-        + "\n".join(rows[:5])
-        + more
-    )
+    return f"{len(rows)} tasks failed; the same command tries them again{where}:\n" + "\n".join(rows[:5]) + more
 
 
 def _check_only(experiment: Experiment, only: Sequence[str]) -> None:

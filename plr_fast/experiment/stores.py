@@ -62,7 +62,8 @@ def prepare_settings(place: Place, recipe: Recipe, out: Path, **shares: float) -
     config = prepare_config(
         recipe, place.prepare, source=str(place.source), out=out / "stores" / "x", where=place.where, **shares
     )
-    digest = settings_sha256({**config.pixel_settings(), "all": repr(replace(config, jobs=None))})[:8]
+    # Without where it lies: the folder of an experiment may be moved.
+    digest = settings_sha256({**config.pixel_settings(), "all": repr(replace(config, jobs=None, out=Path()))})[:8]
     return replace(config, out=out / "stores" / f"{slug(place.name)}-{digest}")
 
 
@@ -79,7 +80,11 @@ def open_store(place: Place, recipe: Recipe, out: Path, **shares: float) -> Slic
         from ..data.prepare import prepare
 
         console.print(f"preparing {place.name} from {place.source}", markup=False, highlight=False, soft_wrap=True)
-        prepare(config)
+        try:
+            prepare(config)
+        except (ConfigError, DataError) as error:
+            hint = " (here, --NAME is NAME of prepare)" if " --" in str(error) else ""
+            raise type(error)(f"{place.where}: {place.name}: {error}{hint}") from error
     return SliceStore.open(config.out)
 
 

@@ -67,6 +67,12 @@ class Node:
         found: dict[str, Node] = {}
         prefix = f"{self.what}." if self.what != "an experiment" else ""
         for key, value in self._node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{self.path} line {key.start_mark.line + 1}: a name in {self.what} must be a word")
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise ConfigError(
+                    f"{self.path} line {key.start_mark.line + 1}: '<<' is not understood here; write the settings out"
+                )
             name = str(key.value)
             node = Node(self.path, value, prefix + name)
             node.line = int(key.start_mark.line) + 1
@@ -117,16 +123,17 @@ def read_yaml(path: Path, text: str, what: str) -> Node:
     Raises:
         ConfigError: it is no YAML, or empty; names file and line.
     """
-    loader = yaml.SafeLoader(text)
     try:
-        root = loader.get_single_node()
+        loader = yaml.SafeLoader(text)  # looks for characters that YAML does not allow
+        try:
+            root = loader.get_single_node()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path} line {line}: no YAML: {error.problem}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path}: no YAML: {error}") from None
-    finally:
-        loader.dispose()
     if root is None:
         raise ConfigError(f"{path} is empty")
     return Node(path, root, what)

@@ -102,5 +102,5 @@ def _read_pickle(file: Path) -> Any:
             f"{file} holds more than tensors, or is no file of torch.save; nothing else is unpickled, for safety. "
             "Save the model's state_dict() again, or as .safetensors"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
         raise CheckpointError(f"{file} is damaged or no file of torch.save: {str(error).splitlines()[0]}") from error

@@ -22,6 +22,8 @@ def typed(value: Any, hint: Any) -> Any:
     if origin in (Union, types.UnionType):
         return _first_fitting(value, get_args(hint))
     if origin is Literal:
+        if isinstance(value, bool):
+            value = "on" if value else "off"  # which YAML 1.1 reads as truth values
         if value in get_args(hint) and isinstance(value, str):
             return value
     elif origin is tuple:
