@@ -61,8 +61,8 @@ def _table(grid: Grid, dataset: str, done: Collection[str]) -> Table:
     cells = [task for task in grid.cells if task.cell.dataset == dataset]
     fractions = sorted({task.cell.fraction for task in cells}, reverse=True)
     title = (
-        f"{escape(dataset)}: {info.slices:,} slices of {grid.sizes[dataset]}×{grid.sizes[dataset]}, {info.groups:,} groups "
-        f"({info.unit}), split by {info.split_by}; repeats done / all"
+        f"{escape(dataset)}: {info.slices:,} slices of {grid.sizes[dataset]}×{grid.sizes[dataset]}, "
+        f"{info.groups:,} groups ({info.unit}), split by {info.split_by}; repeats done / all"
     )
     table = Table(title=title, title_justify="left")
     table.add_column("method")

@@ -88,7 +88,7 @@ def _write(
     examples: int,
 ) -> None:
     leaks = read_leaks(out)
-    told = _sentences(leaks)
+    told = _sentences(leaks, results)
     tables = all_tables(results, statistics)
     if lesions is not None:
         tables.append(_likeness(lesions, out))
@@ -117,11 +117,15 @@ def _write(
     )
 
 
-def _sentences(leaks: Sequence[Leaks]) -> list[str]:
+def _sentences(leaks: Sequence[Leaks], results: Results) -> list[str]:
     several = len(leaks) > 1
-    return [
+    told = [
         f"{one.dataset}: {sentence}" if several else sentence for one in leaks for sentence in one.report.sentences()
     ]
+    splits = {(cell.key.dataset, cell.facts.get("split_sha256")) for cell in results.cells}
+    if leaks and len(splits) > len({name for name, _ in splits}):
+        told.append("The splits of the first repeat were looked at; those of the others follow the same rule.")
+    return told
 
 
 def _likeness(lesions: Path, out: Path) -> Table:

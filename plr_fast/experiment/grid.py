@@ -181,7 +181,9 @@ class _Builder:
         from ..training.networks import make_classifier
 
         settings = config.to_json()
-        kind = repr([method.init, *(settings[name] for name in ("model", *_NETWORK, "hidden", "features", "init_head"))])
+        kind = repr(
+            [method.init, *(settings[name] for name in ("model", *_NETWORK, "hidden", "features", "init_head"))]
+        )
         if kind in self.tried:
             return
         try:
@@ -198,7 +200,11 @@ class _Builder:
 
         layers = {**self.experiment.pretrain, **dataset.pretrain}
         own = method.pretrain or {}
-        if method.recipe is not None and config.reference_size is not None and "reference_size" not in {**layers, **own}:
+        if (
+            method.recipe is not None
+            and config.reference_size is not None
+            and "reference_size" not in {**layers, **own}
+        ):
             for name in SCALED:
                 if name in layers and name not in own:
                     raise ConfigError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..console import progress_bar
+from ..console import console, progress_bar
 from ..data.leakage import LeakageReport, Memory, SharedBetween, leakage
 from ..data.store import SliceStore
 from ..errors import DataError
@@ -37,9 +37,15 @@ class Leaks:
 def keep_leaks(cells: Sequence[CellTask], out: Path) -> list[Leaks]:
     """Look at the splits of each data set's first repeat, unless that was done, and write ``leakage.json``.
 
-    One repeat, because a look takes as long as reading all slices, and repeats are split by one rule.
+    One repeat, because a look takes as long as reading all slices, and repeats are split by one rule. A damaged file is
+    made anew.
     """
-    known = {(one.dataset, one.split_sha256): one for one in read_leaks(out)}
+    try:
+        before = read_leaks(out)
+    except DataError as error:
+        console.print(f"{error}: done so now", markup=False, highlight=False, soft_wrap=True)
+        before = []
+    known = {(one.dataset, one.split_sha256): one for one in before}
     first: dict[str, CellTask] = {}
     for task in cells:
         first.setdefault(task.cell.dataset, task)

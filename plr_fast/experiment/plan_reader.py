@@ -134,7 +134,9 @@ class _Reader:
         baseline = str(_get(top, "baseline", str, methods[0].name))
         names = [method.name for method in methods]
         if baseline not in names:
-            top["baseline"].fail(f"baseline {baseline!r} is no method{nearest(baseline, names)} (there are: {', '.join(names)})")
+            top["baseline"].fail(
+                f"baseline {baseline!r} is no method{nearest(baseline, names)} (there are: {', '.join(names)})"
+            )
         for node, method in zip(top["methods"].items(), methods, strict=True):
             for label, chosen, known in (
                 ("datasets", method.datasets, [dataset.name for dataset in datasets]),

@@ -45,9 +45,7 @@ def run_experiment(options: ExperimentOptions) -> Results:
         KeyboardInterrupt: Ctrl-C; running trainings are saved, and the next call goes on.
     """
     options.check()
-    experiment = load_experiment(
-        options.config, options.places(), keep=options.keep, need_data=not options.report_only
-    )
+    experiment = load_experiment(options.config, options.places(), keep=options.keep, need_data=not options.report_only)
     _check_only(experiment, options.only)
     out = options.out or Path("experiments") / experiment.name
     if options.report_only:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from plr_fast.data.prepare import write_phantom_store
 from plr_fast.data.store import SliceStore
-from plr_fast.errors import ConfigError, DataError
+from plr_fast.errors import CheckpointError, ConfigError, DataError
 from plr_fast.experiment.grid import Grid, build_grid
+from plr_fast.experiment.plan import PHANTOM, Place
 from plr_fast.experiment.plan_reader import load_experiment
+from plr_fast.experiment.stores import prepare_settings
 from plr_fast.experiment.tasks import CellTask
+from plr_fast.models import Classifier
+from plr_fast.recipes import load_config
 
 TEXT = """\
 finetune: {epochs: 2, widths: [2, 2, 4, 4, 4]}
@@ -200,3 +206,62 @@ def test_given_splits_are_the_stores_own(make: Callable[..., Grid], store: Path)
 def test_the_file_says_what_groups_are_where_the_store_is_wrong(make: Callable[..., Grid]) -> None:
     assert make().plan.datasets[0].unit == "patient"
     assert make(("repeats: 4", "unit: block, repeats: 4")).plan.datasets[0].unit == "block"
+
+
+PLUS = ("{name: PLR-G, kind: paper, pretrain: {corruption: gaussian}}", "{name: PLR+, kind: ours, recipe: plr+}")
+
+
+def test_a_recipe_of_its_own_brings_its_finetuning(make: Callable[..., Grid]) -> None:
+    grid = make(PLUS, ("patch: [2, 6], ", ""))
+    task = next(task for task in grid.cells if task.cell.method == "PLR+")
+    assert (task.config.init_head, task.config.early_stop, task.config.epochs) == ("auto", 0, 2)
+    assert task.needs is not None
+    config = grid.encoders[task.needs].config
+    assert (config.presence_weight, config.reference_size, config.patch) == (1.0, 512, (16, 40))
+
+
+def test_a_head_that_would_not_fit_is_refused_before_it_is_trained(make: Callable[..., Grid]) -> None:
+    small = ("finetune: {epochs: 2", "finetune: {hidden: 8, epochs: 2")
+    without = ("patch: [2, 6], ", "")
+    with pytest.raises(ConfigError, match=r"line 8: PLR\+: its head .* hidden=512 and fine-tuned with hidden=8"):
+        make(PLUS, small, without)
+    assert make((PLUS[0], PLUS[1][:-1] + ", finetune: {init_head: off}}"), small, without).cells
+    assert make((PLUS[0], PLUS[1][:-1] + ", pretrain: {hidden: 8}}"), small, without).cells
+
+
+def test_patches_for_all_methods_are_not_scaled_by_the_recipe_of_one(make: Callable[..., Grid]) -> None:
+    with pytest.raises(ConfigError, match=r"line 8: PLR\+: patch \(2, 6\), .* reference_size 512 of plr\+"):
+        make(PLUS)
+    assert make((PLUS[0], PLUS[1][:-1] + ", pretrain: {reference_size: null}}")).cells
+    with pytest.raises(ConfigError, match=r"line 8: PLR\+: patch .* at the store's 32, and must fit"):
+        make((PLUS[0], PLUS[1][:-1] + ", pretrain: {patch: [8, 40], reference_size: 32, bank_size: 16}}"))
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_is_trained(
+    make: Callable[..., Grid], tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(Classifier((2, 2, 4, 4, 4), "batch", 8).state_dict(), path)
+    begins = ("kind: paper, pretrain: {corruption: gaussian}", f"kind: paper, init: '{path}'")
+    assert make(begins).cells
+    with pytest.raises(CheckpointError, match=r"line 8: PLR-G: .*does not fit"):
+        make((begins[0], begins[1] + ", finetune: {widths: [2, 2, 2, 2, 2]}"))
+    path.write_text("no weights")
+    with pytest.raises(CheckpointError, match=r"line 8: PLR-G: .*damaged"):
+        make(begins)
+
+
+def test_what_is_wrong_with_a_source_is_told_with_its_line(make: Callable[..., Grid], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"test\.yaml line 4: one: .*--positive.*\(here, --NAME is NAME of prepare\)"):
+        make(("store: STORE", f"source: '{tmp_path / 'empty'}'"))
+
+
+def test_a_folder_that_was_moved_is_not_prepared_again(tmp_path: Path) -> None:
+    place = Place("one", PHANTOM, None, {"size": 32, "phantom_patients": 6, "phantom_slices": 2}, "here")
+    recipe = load_config("default")
+    first = prepare_settings(place, recipe, tmp_path / "a").out
+    assert first.parent == tmp_path / "a" / "stores"
+    assert prepare_settings(place, recipe, tmp_path / "b").out.name == first.name
+    other = dataclasses.replace(place, prepare={**place.prepare, "phantom_slices": 3})
+    assert prepare_settings(other, recipe, tmp_path / "a").out.name != first.name

@@ -106,6 +106,18 @@ def test_another_recipe_means_pretraining_by_it(tmp_path: Path) -> None:
         ("seed: 3", "baseline: PLR_P", 2, "did you mean 'PLR-P'"),
         ("seed: 3", "recipe: defualt", 2, "did you mean 'default'"),
         ("seed: 3", "evaluate: {bootstrap: 3}", 2, "no setting 'bootstrap'"),
+        ("PLR-P", '"R\\nJ"', 9, "one line"),
+        ("PLR-P", "P" * 61, 9, "at most 60"),
+        ("name: RI,", "name: PLR+, kind: paper}\n  - {name: PLRplus,", 9, "share their files"),
+        ("methods:", "  - {name: One, source: phantom}\nmethods:", 7, "share their files"),
+        ("methods:", "  - {name: one+, source: phantom}\nmethods:", 7, "share their files"),
+        ("methods:", "  - {name: a+, source: phantom}\n  - {name: aplus, source: phantom}\nmethods:", 8, "share their"),
+        ("kind: paper}", "kind: paper, datasets: []}", 8, "is empty"),
+        ("kind: paper}", "kind: paper, fractions: []}", 8, "is empty"),
+        ("[1.0,", "[0.1000000001,", 10, "twice"),
+        ("{epochs: 2}", "{<<: {epochs: 2}}", 3, "'<<' is not understood"),
+        ("seed: 3", "[seed]: 3", 2, "must be a word"),
+        ("seed: 3", "recipe: [default]", 2, "must be text"),
         ("fractions: [", "fractions: ]", 10, "no YAML"),
     ],
 )
@@ -115,6 +127,23 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, old: str, new: str, l
         load_experiment(path)
     assert f"test.yaml line {line}:" in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_characters_that_yaml_does_not_allow_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"test\.yaml: no YAML: .*#x0000"):
+        load_experiment(write(tmp_path, GOOD.replace("A test", "A\0test")))
+
+
+def test_off_is_a_word_where_words_are_asked_for(tmp_path: Path) -> None:
+    text = GOOD.replace("{epochs: 4}", "{init_head: off}")
+    assert load_experiment(write(tmp_path, text)).finetune == {"init_head": "off"}
+
+
+def test_without_need_of_data_none_are_looked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.replace("source: phantom", "store: /no/such/store"))
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_experiment(path)
+    assert load_experiment(path, need_data=False).title == "A test"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import os
@@ -16,10 +17,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from plr_fast.data.leakage import leakage
 from plr_fast.data.prepare import write_phantom_store
 from plr_fast.data.store import SliceStore
-from plr_fast.errors import CheckpointError, ConfigError, DataError, ExperimentError
+from plr_fast.errors import CheckpointError, ConfigError, DataError, ExperimentError, StorageError
 from plr_fast.evaluation.inference import predict
 from plr_fast.experiment.grid import Grid, build_grid
 from plr_fast.experiment.options import ExperimentOptions, devices_and_threads
@@ -27,6 +30,7 @@ from plr_fast.experiment.plan_reader import load_experiment
 from plr_fast.experiment.pool import Pool
 from plr_fast.experiment.results import Results, read_cell, read_results
 from plr_fast.experiment.run import read_failures, run_experiment
+from plr_fast.experiment.stores import Split
 from plr_fast.experiment.tasks import CellTask, Done, Failed, Progress
 from plr_fast.experiment.train_cell import do_task, is_trained, same_settings
 from plr_fast.training import load_classifier
@@ -106,6 +110,30 @@ def test_every_cell_is_there_and_says_where_it_comes_from(finished: Results, sto
     assert not tested[0] & tested[1]
     paired = [cell.ids.tolist() for cell in finished.cells if cell.key.repeat == 0]
     assert paired[0] == paired[1] == paired[2]
+
+
+def test_it_ends_with_report_tables_card_and_leaks(finished: Results) -> None:
+    out = finished.folder
+    with (out / "tables" / "one-summary.csv").open(newline="") as lines:
+        rows = {row["method"]: row for row in csv.DictReader(lines)}
+    page, card = (out / "report.html").read_text(), (out / "model_card.md").read_text()
+    for method in finished.plan.methods:
+        cells = finished.select(method=method.name)
+        mean = np.mean([roc_auc_score(cell.labels, cell.scores) for cell in cells])
+        assert float(rows[method.name]["auroc"]) == pytest.approx(mean, abs=1e-12)
+        assert f"{mean:.3f}" in page
+    (found,) = json.loads((out / "leakage.json").read_text())
+    (split,) = {cell.facts["split_sha256"] for cell in finished.cells if cell.key.repeat == 0}
+    (folder,) = [
+        path
+        for path in (out / "splits").iterdir()
+        if Split(SliceStore.open(path), 0).sha256 == split == found["split_sha256"]
+    ]
+    report = leakage(SliceStore.open(folder))
+    assert found["report"] == json.loads(json.dumps(report.to_json()))
+    for sentence in report.sentences():
+        assert sentence in card
+    assert "# Reporting checklists" in (out / "checklist.md").read_text()
 
 
 def test_the_scores_are_those_of_the_network_that_was_kept(finished: Results, store: Path) -> None:
@@ -225,6 +253,24 @@ def test_a_failure_is_told_and_the_others_are_done(
     run_experiment(without_pictures(plan, copy, jobs=1))
     assert read_failures(copy) == []
     assert "RI" in capsys.readouterr().out
+
+
+def test_what_failed_first_is_told_though_the_report_fails_too(
+    plan: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("no room for the report")
+
+    next((copy / "cells").glob("*forest*.json")).unlink()
+    monkeypatch.setattr("plr_fast.experiment.run.finish", full)
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda _: True))
+    with pytest.raises(ExperimentError, match=r"(?s)1 tasks failed.*as told.*no room for the report"):
+        run_experiment(ExperimentOptions(str(plan), out=copy, jobs=1))
+    assert [failure["message"] for failure in read_failures(copy)] == ["as told"]
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda _: False))
+    with pytest.raises(StorageError, match="no room for the report"):
+        run_experiment(ExperimentOptions(str(plan), out=copy, jobs=1))
+    assert read_failures(copy) == []
 
 
 def pool_that(fails: Callable[[CellTask], bool]) -> type:
@@ -364,9 +410,13 @@ def test_a_report_needs_no_data(plan: Path, copy: Path, store: Path, capsys: pyt
     gone.write_text(plan.read_text().replace(str(store), str(hidden)))
     with pytest.raises(ConfigError, match="hidden"):
         run_experiment(without_pictures(gone, copy))
-    results = run_experiment(without_pictures(plan, copy, report_only=True))
+    gone.write_text(f"{gone.read_text()}card: {{authors: Someone Else}}\ntitle: Another title\n")
+    results = run_experiment(without_pictures(gone, copy, report_only=True))
     assert not results.missing
     assert "Grey forest" in capsys.readouterr().out
+    for name in ("report.html", "model_card.md"):
+        assert "Someone Else" in (copy / name).read_text()
+        assert "Another title" in (copy / name).read_text()
 
 
 @pytest.mark.parametrize(
