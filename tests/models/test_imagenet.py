@@ -182,6 +182,9 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("not weights at all")
     with pytest.raises(CheckpointError, match=r"text\.pth"):
         read_published(tmp_path / "text.pth")
+    (tmp_path / "list.pth").write_text("root:x:0:0:root:/root:/bin/bash\n")  # pickle codes, as it happens
+    with pytest.raises(CheckpointError, match=r"list\.pth"):
+        read_published(tmp_path / "list.pth")
     (tmp_path / "cut.safetensors").write_bytes(b"\x20\x00")
     with pytest.raises(CheckpointError, match="damaged"):
         read_published(tmp_path / "cut.safetensors")
