@@ -22,8 +22,8 @@ from sklearn.model_selection import StratifiedKFold
 from plr_fast.data.duplicates import near_duplicates, thumbnails
 from plr_fast.data.splits import compute_splits
 from plr_fast.data.store import SliceStore
-from plr_fast.experiment.grey_forest import grey_forest_scores
-from plr_fast.experiment.nearest_slice import nearest_slice_scores
+from plr_fast.experiment.engine.grey_forest import grey_forest_scores
+from plr_fast.experiment.engine.nearest_slice import nearest_slice_scores
 
 SIZE, COPIES = 224, 300
 BICUBIC = Image.Resampling.BICUBIC

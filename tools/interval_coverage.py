@@ -1,5 +1,5 @@
 """How often 95 % intervals hold the truth when repeats share patients and training slices: the evidence behind
-plr_fast/experiment/statistics.py and significance.py.
+plr_fast/experiment/evidence/statistics.py and significance.py.
 
 A data set of 50 patients is drawn from a population; each of J repeats tests 12 of them and trains on the rest. What a
 repeat finds is the population's mean, plus what is common to all repeats (they train on much the same slices), plus
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plr_fast.experiment.significance import corrected_t, two_source_t
-from plr_fast.experiment.statistics import mean_of_drawn, percentiles
+from plr_fast.experiment.evidence.significance import corrected_t, two_source_t
+from plr_fast.experiment.evidence.statistics import mean_of_drawn, percentiles
 
 PATIENTS, TESTED, RESAMPLES = 50, 12, 400
 GIVEN = 20  # patients of a given test set

@@ -10,9 +10,9 @@ from rich.table import Table as Printed
 
 from ..console import progress_bar
 from ..evaluation.lesion_patches import PatchSet
-from ..experiment.similarity import LikenessConfig, Similarity, similarity
+from ..experiment.evidence.similarity import LikenessConfig, Similarity, similarity
 from ..experiment.table import Row, Table
-from ..experiment.tables import write_tables
+from ..experiment.writing.tables import write_tables
 from .options import read
 from .pictures import Grey, captioned, write_png
 

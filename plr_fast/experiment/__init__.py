@@ -1,7 +1,8 @@
 """Experiments: methods × label fractions × repeats × data sets, and the tables, figures and report made of them.
 
-An experiment is a YAML file (:mod:`.plan`). Running it fills a folder with one result for each cell of the grid
-(:mod:`.results`), each written once; tables and the report are made of that folder alone, at any time.
+An experiment is a YAML file (:mod:`.planning`). Running it (:mod:`.engine`) fills a folder with one result for each
+cell of the grid (:mod:`.results`), each written once. Statistics (:mod:`.evidence`), tables and cards
+(:mod:`.writing`), figures and the report are made of that folder alone, at any time.
 """
 
 from __future__ import annotations

@@ -11,18 +11,18 @@ from rich.table import Table as Printed
 
 from ..console import progress_bar
 from ..files import write_text
-from .checklist import checklist_markdown, checklist_tables
-from .csv_files import write_data
+from .engine.leaks import Leaks, read_leaks
+from .evidence.similarity import LikenessConfig, similarity
+from .evidence.statistics import DatasetStatistics, experiment_statistics
 from .figures import experiment_figures
-from .leakage_table import leakage_table
-from .leaks import Leaks, read_leaks
-from .model_card import model_card
 from .report import Download, effects, write_page
 from .results import DatasetInfo, Results
-from .similarity import LikenessConfig, similarity
-from .statistics import DatasetStatistics, experiment_statistics
 from .table import Table
-from .tables import all_tables, write_tables
+from .writing.checklist import checklist_markdown, checklist_tables
+from .writing.csv_files import write_data
+from .writing.leakage_table import leakage_table
+from .writing.model_card import model_card
+from .writing.tables import all_tables, write_tables
 
 TABLES = "tables"
 

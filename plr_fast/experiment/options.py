@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from ..errors import ConfigError
-from .plan import Keep
+from .planning.plan import Keep
 
 
 @dataclass(frozen=True)

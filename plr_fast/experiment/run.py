@@ -13,19 +13,19 @@ from ..errors import ConfigError, DataError, ExperimentError, PlrFastError, Stor
 from ..files import write_json
 from ..folder_lock import locked
 from ..recipes.document import nearest
+from .engine.grid import Grid, build_grid
+from .engine.leaks import keep_leaks
+from .engine.pool import Pool
+from .engine.progress import Board
+from .engine.schedule import Schedule, kinds_of
+from .engine.stores import require_writable
+from .engine.tasks import Done, Failed, Progress, Stopped, Task
+from .engine.train_cell import is_trained, same_settings
 from .finish import finish
-from .grid import Grid, build_grid
-from .leaks import keep_leaks
 from .options import ExperimentOptions, devices_and_threads
-from .plan import Experiment
-from .plan_reader import load_experiment
-from .pool import Pool
-from .progress import Board
+from .planning.plan import Experiment
+from .planning.plan_reader import load_experiment
 from .results import Results, read_cell, read_results, write_plan
-from .schedule import Schedule, kinds_of
-from .stores import require_writable
-from .tasks import Done, Failed, Progress, Stopped, Task
-from .train_cell import is_trained, same_settings
 
 FAILURES = "failures.json"
 _SAVING = 60.0  # seconds that workers have to save after Ctrl-C
@@ -64,7 +64,7 @@ def run_experiment(options: ExperimentOptions) -> Results:
         for kinds, cost, seconds in pace:
             schedule.pace.add_known(kinds, cost, seconds)
         if options.dry_run:
-            from .dry_run import show
+            from .engine.dry_run import show
 
             show(experiment, grid, schedule, done, out, devices=devices, threads=threads)
             return Results(out, grid.plan, ())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from plr_fast.experiment.calibration import bin_edges, bin_of, expected_calibration_error
+from plr_fast.experiment.evidence.calibration import bin_edges, bin_of, expected_calibration_error
 
 
 def example(count: int = 400, seed: int = 0):

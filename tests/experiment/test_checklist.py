@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from plr_fast.experiment.card_facts import CARD_FACTS
-from plr_fast.experiment.checklist import ASK, FILLED, IN_PART, OPEN, checklist_markdown, checklist_tables, checklists
-from plr_fast.experiment.known import NOTHING, known_facts
+from plr_fast.experiment.evidence.statistics import Sampling, experiment_statistics
+from plr_fast.experiment.planning.card_facts import CARD_FACTS
 from plr_fast.experiment.results import Results
-from plr_fast.experiment.statistics import Sampling, experiment_statistics
 from plr_fast.experiment.table import Table
+from plr_fast.experiment.writing.checklist import (
+    ASK,
+    FILLED,
+    IN_PART,
+    OPEN,
+    checklist_markdown,
+    checklist_tables,
+    checklists,
+)
+from plr_fast.experiment.writing.known import NOTHING, known_facts
 from tests.experiment.factory import make_results
 
 FINETUNE = {"widths": [8, 16], "norm": "batch", "hidden": 512, "lr": 0.1, "best_by": "loss", "class_weight": "none"}

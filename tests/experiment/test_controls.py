@@ -10,8 +10,8 @@ import pytest
 from plr_fast.data.duplicates import thumbnails
 from plr_fast.data.store import SliceRecord, SliceStore, StoreWriter
 from plr_fast.errors import DataError
-from plr_fast.experiment.grey_forest import grey_forest_scores, grey_statistics
-from plr_fast.experiment.nearest_slice import nearest_slice_scores
+from plr_fast.experiment.engine.grey_forest import grey_forest_scores, grey_statistics
+from plr_fast.experiment.engine.nearest_slice import nearest_slice_scores
 
 SIZE, COUNT = 16, 80
 

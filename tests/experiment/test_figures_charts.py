@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 import plr_fast
 from plr_fast.evaluation.figures import save
-from plr_fast.experiment.calibration import ReliabilityCurve
+from plr_fast.experiment.evidence.calibration import ReliabilityCurve
 from plr_fast.experiment.figures.charts import forest_figure, fractions_figure
 from plr_fast.experiment.figures.curves import GRID, reliability_panels, roc_band, roc_panels
 from plr_fast.experiment.figures.p_by_m import Setting, methods_by_setting, p_by_m_figure

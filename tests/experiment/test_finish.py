@@ -14,8 +14,8 @@ from sklearn.metrics import roc_auc_score
 
 from plr_fast.data.leakage import LeakageReport, Memory, SharedBetween
 from plr_fast.errors import DataError
+from plr_fast.experiment.engine.leaks import FILE
 from plr_fast.experiment.finish import finish
-from plr_fast.experiment.leaks import FILE
 from plr_fast.experiment.results import CellKey, DatasetInfo, MethodInfo, Results, read_results
 
 from .factory import make_results

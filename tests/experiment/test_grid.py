@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from plr_fast.data.prepare import write_phantom_store
 from plr_fast.data.store import SliceStore
 from plr_fast.errors import CheckpointError, ConfigError, DataError
-from plr_fast.experiment.grid import Grid, build_grid
-from plr_fast.experiment.plan import PHANTOM, Place
-from plr_fast.experiment.plan_reader import load_experiment
-from plr_fast.experiment.stores import prepare_settings
-from plr_fast.experiment.tasks import CellTask
+from plr_fast.experiment.engine.grid import Grid, build_grid
+from plr_fast.experiment.engine.stores import prepare_settings
+from plr_fast.experiment.engine.tasks import CellTask
+from plr_fast.experiment.planning.plan import PHANTOM, Place
+from plr_fast.experiment.planning.plan_reader import load_experiment
 from plr_fast.models import Classifier
 from plr_fast.recipes import load_config
 

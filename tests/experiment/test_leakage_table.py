@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plr_fast.data.leakage import LeakageReport, Memory, SharedBetween
-from plr_fast.experiment.leakage_table import leakage_table
+from plr_fast.experiment.writing.leakage_table import leakage_table
 
 
 def test_the_table_has_every_count() -> None:

@@ -12,11 +12,11 @@ from plr_fast.data.leakage import leakage
 from plr_fast.data.prepare import write_phantom_store
 from plr_fast.data.store import SliceStore
 from plr_fast.errors import DataError
-from plr_fast.experiment import leaks
-from plr_fast.experiment.grid import build_grid
-from plr_fast.experiment.leaks import FILE, keep_leaks, read_leaks
-from plr_fast.experiment.plan_reader import load_experiment
-from plr_fast.experiment.tasks import CellTask
+from plr_fast.experiment.engine import leaks
+from plr_fast.experiment.engine.grid import build_grid
+from plr_fast.experiment.engine.leaks import FILE, keep_leaks, read_leaks
+from plr_fast.experiment.engine.tasks import CellTask
+from plr_fast.experiment.planning.plan_reader import load_experiment
 
 TEXT = """\
 finetune: {widths: [2, 2, 4, 4, 4]}

@@ -11,10 +11,10 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from plr_fast.errors import ConfigError
-from plr_fast.experiment.card_facts import CARD_FACTS, card_facts, card_of
-from plr_fast.experiment.model_card import model_card
+from plr_fast.experiment.evidence.statistics import Sampling, experiment_statistics
+from plr_fast.experiment.planning.card_facts import CARD_FACTS, card_facts, card_of
 from plr_fast.experiment.results import CellKey, Results, read_results
-from plr_fast.experiment.statistics import Sampling, experiment_statistics
+from plr_fast.experiment.writing.model_card import model_card
 from tests.experiment.factory import make_results
 
 FEW = Sampling(resamples=20)

@@ -22,11 +22,11 @@ from PIL import Image
 
 from plr_fast.errors import DataError
 from plr_fast.experiment.before_after import BeforeAfter
+from plr_fast.experiment.evidence.statistics import Sampling, experiment_statistics
 from plr_fast.experiment.report import Download, Effect, effects, write_page
 from plr_fast.experiment.report.answer import answers
 from plr_fast.experiment.report.prose import to_html
 from plr_fast.experiment.results import CellKey, DatasetInfo, MethodInfo, Plan
-from plr_fast.experiment.statistics import Sampling, experiment_statistics
 from plr_fast.experiment.table import Table
 
 from .factory import make_results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plr_fast.experiment.paper import paper_table
+from plr_fast.experiment.evidence.paper import paper_table
 
 METRICS = {"accuracy", "precision", "recall", "f1", "paper_auc"}
 

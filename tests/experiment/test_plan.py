@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from plr_fast.errors import ConfigError
-from plr_fast.experiment import plan_reader
-from plr_fast.experiment.controls import CONTROLS, control
-from plr_fast.experiment.plan import PHANTOM
-from plr_fast.experiment.plan_reader import load_experiment, shipped
+from plr_fast.experiment.engine.controls import CONTROLS, control
+from plr_fast.experiment.planning import plan_reader
+from plr_fast.experiment.planning.plan import PHANTOM
+from plr_fast.experiment.planning.plan_reader import load_experiment, shipped
 
 GOOD = """\
 title: A test

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from plr_fast.evaluation.metrics import METRIC_KEYS, binary_metrics, weighted_metrics
-from plr_fast.experiment import resampled
-from plr_fast.experiment.calibration import expected_calibration_error
-from plr_fast.experiment.resampled import COLUMN_OF, MEASURES, TestGroups, resampled_measures
+from plr_fast.experiment.evidence import resampled
+from plr_fast.experiment.evidence.calibration import expected_calibration_error
+from plr_fast.experiment.evidence.resampled import COLUMN_OF, MEASURES, TestGroups, resampled_measures
 from plr_fast.experiment.results import CellKey, CellResult
 
 

@@ -24,15 +24,15 @@ from plr_fast.data.prepare import write_phantom_store
 from plr_fast.data.store import SliceStore
 from plr_fast.errors import CheckpointError, ConfigError, DataError, ExperimentError, StorageError
 from plr_fast.evaluation.inference import predict
-from plr_fast.experiment.grid import Grid, build_grid
+from plr_fast.experiment.engine.grid import Grid, build_grid
+from plr_fast.experiment.engine.pool import Pool
+from plr_fast.experiment.engine.stores import Split
+from plr_fast.experiment.engine.tasks import CellTask, Done, Failed, Progress
+from plr_fast.experiment.engine.train_cell import do_task, is_trained, same_settings
 from plr_fast.experiment.options import ExperimentOptions, devices_and_threads
-from plr_fast.experiment.plan_reader import load_experiment
-from plr_fast.experiment.pool import Pool
+from plr_fast.experiment.planning.plan_reader import load_experiment
 from plr_fast.experiment.results import Results, read_cell, read_results
 from plr_fast.experiment.run import read_failures, run_experiment
-from plr_fast.experiment.stores import Split
-from plr_fast.experiment.tasks import CellTask, Done, Failed, Progress
-from plr_fast.experiment.train_cell import do_task, is_trained, same_settings
 from plr_fast.training import load_classifier
 
 TEXT = """\

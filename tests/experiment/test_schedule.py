@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from plr_fast.experiment.grid import Grid
+from plr_fast.experiment.engine.grid import Grid
+from plr_fast.experiment.engine.schedule import Schedule
+from plr_fast.experiment.engine.tasks import CellTask, EncoderTask, Failed, Task
 from plr_fast.experiment.results import CellKey, Plan
-from plr_fast.experiment.schedule import Schedule
-from plr_fast.experiment.tasks import CellTask, EncoderTask, Failed, Task
 from plr_fast.training import FinetuneConfig, PretrainConfig
 
 METHODS = ("RI", "PLR-P")

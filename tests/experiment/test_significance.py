@@ -11,9 +11,8 @@ import pytest
 from scipy import stats
 
 from plr_fast.errors import DataError
-from plr_fast.experiment.resampled import COLUMN_OF
-from plr_fast.experiment.results import CellKey, Results
-from plr_fast.experiment.significance import (
+from plr_fast.experiment.evidence.resampled import COLUMN_OF
+from plr_fast.experiment.evidence.significance import (
     PairedDifference,
     against_baseline,
     all_pairs,
@@ -23,7 +22,8 @@ from plr_fast.experiment.significance import (
     share_of_rest,
     two_source_t,
 )
-from plr_fast.experiment.statistics import DatasetStatistics, Sampling
+from plr_fast.experiment.evidence.statistics import DatasetStatistics, Sampling
+from plr_fast.experiment.results import CellKey, Results
 
 from .factory import make_results
 

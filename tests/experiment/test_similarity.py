@@ -15,7 +15,7 @@ from plr_fast.data import thorax_phantom
 from plr_fast.errors import ConfigError, DataError, StoreError
 from plr_fast.evaluation.likeness import patch_distances
 from plr_fast.evaluation.patch_likeness import RealReference
-from plr_fast.experiment.similarity import PAPER, REAL, LikenessConfig, similarity
+from plr_fast.experiment.evidence.similarity import PAPER, REAL, LikenessConfig, similarity
 
 SMALL = {"count": 24, "window": 24, "bootstrap": 40}
 

@@ -11,9 +11,9 @@ import pytest
 
 from plr_fast.errors import DataError
 from plr_fast.evaluation.metrics import binary_metrics
-from plr_fast.experiment.resampled import COLUMN_OF
+from plr_fast.experiment.evidence.resampled import COLUMN_OF
+from plr_fast.experiment.evidence.statistics import DatasetStatistics, Sampling, mean_of_drawn, percentiles
 from plr_fast.experiment.results import CellKey, CellResult, DatasetInfo, MethodInfo, Plan, Results
-from plr_fast.experiment.statistics import DatasetStatistics, Sampling, mean_of_drawn, percentiles
 
 from .factory import make_results
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plr_fast.experiment.paper import paper_table
+from plr_fast.experiment.evidence.paper import paper_table
+from plr_fast.experiment.evidence.statistics import DatasetStatistics, Sampling, experiment_statistics
 from plr_fast.experiment.results import CellKey, Results
-from plr_fast.experiment.statistics import DatasetStatistics, Sampling, experiment_statistics
 from plr_fast.experiment.table import Entry, Table
-from plr_fast.experiment.tables import all_tables, slug, write_tables
+from plr_fast.experiment.writing.tables import all_tables, slug, write_tables
 
 from .factory import make_results
 

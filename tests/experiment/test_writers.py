@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plr_fast.experiment.csv_files import table_csv, write_data
-from plr_fast.experiment.latex import escape, table_latex
-from plr_fast.experiment.markdown import table_markdown
+from plr_fast.experiment.evidence.statistics import Sampling, experiment_statistics
 from plr_fast.experiment.results import CellKey
-from plr_fast.experiment.statistics import Sampling, experiment_statistics
 from plr_fast.experiment.table import Column, Entry, Row, Table
-from plr_fast.experiment.tables import all_tables
+from plr_fast.experiment.writing.csv_files import table_csv, write_data
+from plr_fast.experiment.writing.latex import escape, table_latex
+from plr_fast.experiment.writing.markdown import table_markdown
+from plr_fast.experiment.writing.tables import all_tables
 
 from .factory import make_results
 

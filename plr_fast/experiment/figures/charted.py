@@ -9,9 +9,9 @@ import numpy as np
 
 from ...evaluation.draw import Album
 from ...evaluation.figures import listing
+from ..evidence.significance import PairedDifference, compare
+from ..evidence.statistics import MEASURE_BY_KEY, DatasetStatistics
 from ..results import Plan
-from ..significance import PairedDifference, compare
-from ..statistics import MEASURE_BY_KEY, DatasetStatistics
 from .charts import forest_figure, fractions_figure
 from .curves import RocBand, reliability_panels, roc_band, roc_panels
 from .p_by_m import Setting, methods_by_setting, p_by_m_figure

@@ -11,8 +11,8 @@ from ...errors import CheckpointError, ConfigError, DataError
 from ...evaluation.draw import Album
 from ...evaluation.figures import FigureEntry
 from ..before_after import BeforeAfter
+from ..evidence.statistics import DatasetStatistics, experiment_statistics
 from ..results import Results
-from ..statistics import DatasetStatistics, experiment_statistics
 from .activation_pictures import draw_activations
 from .charted import DatasetCharts
 from .patches import draw_patches, figure_patches

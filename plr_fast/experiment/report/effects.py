@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ..significance import PairedDifference, against_baseline, compare
-from ..statistics import MEASURE_BY_KEY, DatasetStatistics
+from ..evidence.significance import PairedDifference, against_baseline, compare
+from ..evidence.statistics import MEASURE_BY_KEY, DatasetStatistics
 from .answer import Effect
 
 

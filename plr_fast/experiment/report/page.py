@@ -19,9 +19,9 @@ from ...evaluation.figures import FigureEntry, listing
 from ...files import write_text
 from ...pages import content_policy, embed_png, environment
 from ..before_after import BeforeAfter
-from ..known import setting
 from ..results import CellResult, DatasetInfo, Results
 from ..table import Table
+from ..writing.known import setting
 from .answer import Effect, answers, percent
 from .prose import to_html
 from .table_parts import check_keys, facts, parts, words

@@ -1,0 +1,1 @@
+"""The experiment file: read, checked, and laid over recipes."""

@@ -1,0 +1,1 @@
+"""What is written of it: tables, CSV, LaTeX, Markdown, model card, checklists."""
