@@ -169,7 +169,7 @@ def test_the_study_is_found_by_what_its_methods_differ_in():
 
 
 def test_the_shipped_study_has_the_papers_points():
-    path = Path(plr_fast.__file__).parent / "experiment" / "plans" / "p-by-m.yaml"
+    path = Path(plr_fast.__file__).parent / "experiment" / "planning" / "plans" / "p-by-m.yaml"
     found = methods_by_setting(Plan("t", (), (), "RI", (), 0, config=path.read_text(encoding="utf-8")))
     assert sorted(found.values()) == [(p, m * 464) for p in (15, 30, 60) for m in (1, 4, 16)]
     assert all(name == f"P{lesions} M{slices}" for name, (lesions, slices) in found.items())
