@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from ..._version import __version__
 from ...errors import ConfigError, PlrFastError
-from ...machine import processor, usable_cpus
 from ..planning.plan import IMAGENET, DatasetPlan, Experiment, FractionPlan, MethodPlan
 from ..planning.settings import changed_settings, derived_seed, named_settings, settings_sha256, training_config
-from ..results import CellKey, DatasetInfo, MethodInfo, Plan
+from ..results import CellKey, DatasetInfo, Plan
+from .fits import NETWORK, require_fit, require_head
+from .plan_record import make_plan
 from .stores import Split, describe, make_split, open_store, slug
 from .tasks import CellTask, EncoderTask
 
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
     from ...training import FinetuneConfig, PretrainConfig
 
 _SUPERVISED_VAL = 0.15  # of the slices that an encoder is fine-tuned on first
-_NETWORK = ("encoder", "widths", "norm", "context")
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,8 @@ class _Builder:
                     if _runs(method, dataset, entry):
                         for split in splits[: self._repeats(dataset, entry)]:
                             self._cell(dataset, method, entry, split)
-        return Grid(self._plan(infos), self.encoders, tuple(self.cells), sizes)
+        plan = make_plan(self.experiment, infos, [task.cell for task in self.cells], self.resolved, self._threshold())
+        return Grid(plan, self.encoders, tuple(self.cells), sizes)
 
     def _repeats(self, dataset: DatasetPlan, entry: FractionPlan) -> int:
         return min(dataset.repeats, entry.repeats or dataset.repeats)
@@ -181,9 +177,7 @@ class _Builder:
         from ...training.networks import make_classifier
 
         settings = config.to_json()
-        kind = repr(
-            [method.init, *(settings[name] for name in ("model", *_NETWORK, "hidden", "features", "init_head"))]
-        )
+        kind = repr([method.init, *(settings[name] for name in ("model", *NETWORK, "hidden", "features", "init_head"))])
         if kind in self.tried:
             return
         try:
@@ -232,8 +226,8 @@ class _Builder:
             run=self.out / "runs" / "x",
             seed=seed,
         )
-        _require_fit(config, finetune, where)
-        _require_head(config, finetune, where)
+        require_fit(config, finetune, where)
+        require_head(config, finetune, where)
         self._require_patch(dataset, method, config, split.store.size, where)
         bank = self._weights_sha256(str(config.bank)) if config.bank is not None else None
         sha256 = settings_sha256({"pretrain": changed_settings(config), "bank": bank, "data": split.data_sha256})
@@ -276,7 +270,7 @@ class _Builder:
             "finetune",
             recipe,
             # The same network as that of the cells, whatever data set or method says of it.
-            (self.experiment.finetune, method.finetune, {name: getattr(finetune, name) for name in _NETWORK}),
+            (self.experiment.finetune, method.finetune, {name: getattr(finetune, name) for name in NETWORK}),
             method.supervised.finetune,
             where=where,
             store=store.path,
@@ -284,7 +278,7 @@ class _Builder:
             fraction=1.0,
             seed=derived_seed("supervised", self.experiment.seed, place.name),
         )
-        _require_fit(config, finetune, where)
+        require_fit(config, finetune, where)
         sha256 = settings_sha256({"supervised": changed_settings(config), "data": data_sha256})
         key = f"supervised-{slug(place.name)}-{sha256[:12]}"
         if key not in self.encoders:
@@ -329,66 +323,6 @@ class _Builder:
             found["finetune"] = named_settings(config)
         self.resolved[method.name] = found
 
-    def _plan(self, infos: Iterable[DatasetInfo]) -> Plan:
-        experiment = self.experiment
-        return Plan(
-            title=experiment.title,
-            methods=tuple(MethodInfo(method.name, method.kind, _about(method)) for method in experiment.methods),
-            datasets=tuple(infos),
-            baseline=experiment.baseline,
-            cells=tuple(task.cell for task in self.cells),
-            seed=experiment.seed,
-            config=self._config_text(),
-            facts={
-                "experiment": experiment.name,
-                "file": experiment.text,
-                "recipe": experiment.recipe.label,
-                "method_recipes": {method.name: method.recipe.label for method in experiment.methods if method.recipe},
-                "left_out": list(experiment.left_out),
-                "card": dict(experiment.card),
-                "plr_fast": __version__,
-                "python": platform.python_version(),
-                "torch": version("torch"),
-                "numpy": version("numpy"),
-                "scikit-learn": version("scikit-learn"),
-                "system": f"{platform.system()} {platform.release()}",
-                "processor": f"{processor()}, {usable_cpus()} CPUs usable",
-            },
-        )
-
-    def _config_text(self) -> str:
-        experiment = self.experiment
-        content = {
-            "title": experiment.title,
-            "recipe": experiment.recipe.label,
-            "seed": experiment.seed,
-            "baseline": experiment.baseline,
-            "keep": experiment.keep,
-            "evaluate": {"threshold": self._threshold()},
-            "datasets": [
-                {
-                    "name": dataset.name,
-                    "split_by": dataset.split_by,
-                    "repeats": dataset.repeats,
-                    **_shares(dataset),
-                    **({"unit": dataset.unit} if dataset.unit else {}),
-                    "pretrain": _plain(dataset.pretrain),
-                    "finetune": _plain(dataset.finetune),
-                }
-                for dataset in experiment.datasets
-            ],
-            "fractions": [
-                {"fraction": entry.fraction, "repeats": entry.repeats, "finetune": _plain(entry.finetune)}
-                for entry in experiment.fractions
-            ],
-            "methods": list(self.resolved.values()),
-        }
-        text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
-        return (
-            "# Settings of each method as its first cell has them (data set, fraction and repeat of that cell).\n"
-            + text
-        )
-
 
 def _runs(method: MethodPlan, dataset: DatasetPlan, entry: FractionPlan) -> bool:
     return (method.datasets is None or dataset.name in method.datasets) and (
@@ -420,54 +354,6 @@ def _training_slices(split: Split, config: FinetuneConfig) -> tuple[int, int]:
     return len(chosen), len(np.unique(store.groups[chosen]))
 
 
-def _require_fit(config: PretrainConfig | FinetuneConfig, finetune: FinetuneConfig, where: str) -> None:
-    """Refuse an encoder that the classifier cannot take, before it is trained."""
-    if finetune.model != "plr" and getattr(config, "model", "plr") != finetune.model:
-        raise ConfigError(f"{where}: model={finetune.model} cannot take the encoder of a pretraining")
-    for name in _NETWORK:
-        if name == "context" and finetune.init_inflate:
-            continue
-        first, second = getattr(config, name), getattr(finetune, name)
-        if first != second:
-            raise ConfigError(
-                f"{where}: its encoder is trained with {name}={first!r} and fine-tuned with {name}={second!r}; give "
-                "both the same"
-            )
-
-
-def _require_head(config: PretrainConfig, finetune: FinetuneConfig, where: str) -> None:
-    """Refuse a pretrained head that the classifier would take over and cannot."""
-    if not config.presence_weight or finetune.init_head == "off":
-        return
-    for name in ("hidden", "features"):
-        first, second = getattr(config, name), getattr(finetune, name)
-        if first != second:
-            raise ConfigError(
-                f"{where}: its head is pretrained with {name}={first!r} and fine-tuned with {name}={second!r}; give "
-                "both the same, or leave the head behind: finetune: {init_head: off}"
-            )
-
-
-def _about(method: MethodPlan) -> str:
-    if method.about:
-        return method.about
-    if method.control is not None:
-        return {"grey-forest": "grey-level statistics and a random forest", "nearest-slice": "copies the label of "
-                "the most similar training slice"}[method.control]  # fmt: skip
-    if method.pretrain is not None:
-        return "pretrained on the normal slices of the training part"
-    if method.supervised is not None:
-        return f"fine-tuned on {method.supervised.place.name} first"
-    return "random weights (He et al.)" if method.init == "random" else f"weights from {Path(method.init).name}"
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-        for name, value in settings.items()
-    }
-
-
 def dependents(grid: Grid) -> dict[str, list[CellTask]]:
     """Encoder's key -> the cells that begin with it."""
     found: dict[str, list[CellTask]] = defaultdict(list)
@@ -475,10 +361,3 @@ def dependents(grid: Grid) -> dict[str, list[CellTask]]:
         if cell.needs is not None:
             found[cell.needs].append(cell)
     return found
-
-
-def _shares(dataset: DatasetPlan) -> dict[str, float]:
-    """Of the parts; the store's own splits have none."""
-    if dataset.split_by == "given":
-        return {}
-    return {"val_fraction": dataset.val_fraction, "test_fraction": dataset.test_fraction}
