@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cosine, jensenshannon
 from scipy.stats import wasserstein_distance
 
 from plr_fast.errors import DataError
 from plr_fast.evaluation.likeness import likeness, patch_distances, texture, texture_distances
+from tests.lesion_pictures import write_lesion_folder
 
 TOOL = Path(__file__).parents[2] / "tools" / "compare_lesions.py"
 
@@ -148,19 +148,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def lesions(tmp_path: Path) -> Path:
     """Phantom slices with a bright blob as the real lesion of each."""
-    from plr_fast.data import thorax_phantom
-
-    phantom = thorax_phantom(4, 2, 256, positive_share=0.0, seed=0)
-    for name in ("images", "masks"):
-        (tmp_path / name).mkdir()
-    y, x = np.mgrid[:256, :256]
-    for i, (picture, lung) in enumerate(zip(phantom.slices, phantom.masks, strict=True)):
-        place = np.argwhere(lung)[lung.sum() // 3]
-        mask = (y - place[0]) ** 2 + (x - place[1]) ** 2 < 45**2
-        rough = 120 + 15 * gaussian_filter(np.random.default_rng(i).normal(size=mask.shape), 1)
-        Image.fromarray(np.where(mask, rough, picture).astype(np.uint8)).save(tmp_path / "images" / f"{i}.png")
-        Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(tmp_path / "masks" / f"{i}.png")
-    return tmp_path
+    return write_lesion_folder(tmp_path, patients=4, slices=2, size=256, radius=45)
 
 
 def test_tool_writes_its_table(tool: Any, lesions: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from plr_fast.cli.likeness import main
-from plr_fast.data import thorax_phantom
 from plr_fast.errors import ConfigError, DataError, StoreError
 from plr_fast.evaluation.likeness import patch_distances
 from plr_fast.evaluation.patch_likeness import RealReference
 from plr_fast.experiment.evidence.similarity import PAPER, REAL, LikenessConfig, similarity
+from tests.lesion_pictures import write_lesion_folder
 
 SMALL = {"count": 24, "window": 24, "bootstrap": 40}
 
@@ -23,18 +21,7 @@ SMALL = {"count": 24, "window": 24, "bootstrap": 40}
 @pytest.fixture(scope="module")
 def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Phantom slices with a rough bright disc as the lesion of each."""
-    folder = tmp_path_factory.mktemp("lesions")
-    phantom = thorax_phantom(5, 1, 192, positive_share=0.0, seed=0)
-    for name in ("images", "masks"):
-        (folder / name).mkdir()
-    y, x = np.mgrid[:192, :192]
-    for i, (picture, lung) in enumerate(zip(phantom.slices, phantom.masks, strict=True)):
-        place = np.argwhere(lung)[lung.sum() // 3]
-        mask = (y - place[0]) ** 2 + (x - place[1]) ** 2 < 25**2
-        rough = 120 + 15 * gaussian_filter(np.random.default_rng(i).normal(size=mask.shape), 1)
-        Image.fromarray(np.where(mask, rough, picture).astype(np.uint8)).save(folder / "images" / f"{i}.png")
-        Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(folder / "masks" / f"{i}.png")
-    return folder
+    return write_lesion_folder(tmp_path_factory.mktemp("lesions"), patients=5, slices=1, size=192, radius=25)
 
 
 def test_command_writes_and_prints_the_table(lesions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,18 +16,13 @@ import plr_fast
 from plr_fast import CloudInfo, EmptyMaskWarning, index_masks, paste_clouds, perlin_noise
 from plr_fast.backends.reference.philox import draw
 from plr_fast.backends.specs import CLOUD_DRAWS
+from tests.cloud_settings import CLOUDS
 
 SHAPE = (4, 50, 37)
 IDS = [-5, 7, 2**40, 0]
 STREAM = 12
 SETTINGS: list[dict[str, Any]] = [
-    {},
-    {"combine": "union", "threshold": 170, "softness": 0},
-    {"combine": "intersection", "blend": "add", "alpha": (0.2, 1.0)},
-    {"combine": "any", "threshold": (100, 220), "softness": 255},
-    {"texture": 200, "alpha": 0.5},
-    {"texture": 255, "blend": "add", "alpha": 1},
-    {"cells": (2, 5.5), "octaves": 2, "persistence": 0.7, "lacunarity": 3, "texture": (0, 255)},
+    *CLOUDS,
     {"threshold": 252, "min_area": 40, "softness": 9},
     {"threshold": 252, "min_area": 0},
 ]

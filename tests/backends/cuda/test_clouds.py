@@ -15,6 +15,7 @@ from plr_fast import CloudInfo, EmptyMaskWarning, index_masks, paste_clouds
 from plr_fast.backends.cuda import clouds as plan
 from plr_fast.backends.specs import CLOUD_COMBINATIONS
 from tests.backends.cuda.device import PretendedHome, pretended
+from tests.cloud_settings import CLOUDS
 
 pytest.importorskip("plr_fast._cuda_host", reason="needs the host launcher, which tools/setup.sh dev builds")
 
@@ -60,13 +61,7 @@ def check(images: np.ndarray, masks: np.ndarray, **kwargs: Any) -> CloudInfo:
 
 
 SETTINGS: list[dict[str, Any]] = [
-    {},
-    {"combine": "union", "threshold": 170, "softness": 0},
-    {"combine": "intersection", "blend": "add", "alpha": (0.2, 1.0)},
-    {"combine": "any", "threshold": (100, 220), "softness": 255},
-    {"texture": 200, "alpha": 0.5},
-    {"texture": 255, "blend": "add", "alpha": 1},
-    {"cells": (2, 5.5), "octaves": 2, "persistence": 0.7, "lacunarity": 3, "texture": (0, 255)},
+    *CLOUDS,
     {"octaves": 7, "combine": "any", "min_area": 500},
     {"threshold": 252, "min_area": 40, "softness": 9, "combine": "union"},
     {"threshold": 254, "min_area": 2**31 - 1, "softness": 255},
