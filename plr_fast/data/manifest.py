@@ -7,7 +7,6 @@ checked without opening pictures are checked here, before any work is done.
 from __future__ import annotations
 
 import csv
-import difflib
 import math
 import os
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
+from ..spelling import nearest
 
 if TYPE_CHECKING:
     from .readers_dicom_series import Series
@@ -210,9 +210,7 @@ def _check_columns(file: Path, names: Sequence[str], wanted: Sequence[str]) -> N
         raise DataError(f"{file}: the column {double[0]!r} occurs twice")
     for name in wanted:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise DataError(f"{file} has no column {name!r}; its columns are {', '.join(names)}{hint}")
+            raise DataError(f"{file} has no column {name!r}; its columns are {', '.join(names)}{nearest(name, names)}")
 
 
 def _inside(root: Path, name: str, where: str) -> Path:

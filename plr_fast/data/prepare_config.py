@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -195,29 +196,29 @@ class PrepareConfig:
             raise ConfigError("min_lung_share needs lung masks; leave it or masks=none out")
         if not self.file_column:
             raise ConfigError("file_column must name the column of the picture files")
-        self._refuse_meaningless_options()
+        self._refuse_idle_options()
         if self.kind == "phantom":
             if not 32 <= self.size <= 2048:
                 raise ConfigError(f"size must lie in 32..2048 for the phantom, not {self.size}")
             if self.phantom_patients < 1 or self.phantom_slices < 1:
                 raise ConfigError("phantom_patients and phantom_slices must be at least 1")
 
-    def _refuse_meaningless_options(self) -> None:
+    def _refuse_idle_options(self) -> None:
         # An option that would be passed over in silence is a split or a mask that the user believes in.
-        kind = self.kind
-        for option_field in fields(self):
-            name = option_field.name
-            owners = _OPTIONS_OF.get(name)
-            if owners and kind not in owners and getattr(self, name) != option_field.default:
-                option = name.replace("_", "-")
-                raise ConfigError(f"--{option} has no meaning for a {kind} as the source; leave it out")
         for name, why in self.idle_options().items():
             if getattr(self, name) != getattr(PrepareConfig, name):
                 raise ConfigError(f"--{name.replace('_', '-')} has no meaning {why}; leave it out")
 
     def idle_options(self) -> dict[str, str]:
-        """Fields that change nothing beside the others, and why; those of a config file step aside."""
-        return {"test_fraction": "beside --split-column, which names the test rows"} if self.split_column else {}
+        """Fields that change nothing for this source and beside the others, and why; those of a config file step
+        aside."""
+        idle: dict[str, str] = {}
+        with suppress(DataError):  # a source that is nothing known is for validate to refuse
+            kind = self.kind
+            idle = {name: f"for a {kind} as the source" for name, owners in _OPTIONS_OF.items() if kind not in owners}
+        if self.split_column and "split_column" not in idle:
+            idle["test_fraction"] = "beside --split-column, which names the test rows"
+        return idle
 
     def check_fold(self, splits: Collection[str]) -> None:
         """Refuse ``fold`` where ``splits``, the content of the split column, leave nothing to rotate.

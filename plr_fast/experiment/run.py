@@ -12,7 +12,7 @@ from ..console import console
 from ..errors import ConfigError, DataError, ExperimentError, PlrFastError, StorageError
 from ..files import write_json
 from ..folder_lock import locked
-from ..recipes.document import nearest
+from ..spelling import nearest
 from .engine.grid import Grid, build_grid
 from .engine.leaks import keep_leaks
 from .engine.pool import Pool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -10,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import ConfigError
-from .sections import SECTIONS, Section, field_types
-from .values import WrongTypeError, typed, wanted
+from ..spelling import nearest
+from .sections import NOT_IN_FILES, SECTIONS, Section, field_types
+from .yaml_nodes import Node, read_yaml
 
 SUFFIXES = (".yaml", ".yml")
 _TOP = ("base", *SECTIONS, "study")
+_REFUSED = dict.fromkeys(NOT_IN_FILES, "it belongs to one run, not into a file")
 
 
 @dataclass(frozen=True)
@@ -95,12 +94,6 @@ def read_document(name: str | os.PathLike[str], folder: Path | None = None, *, s
     return _Reader(known_as, path, text).document()
 
 
-def nearest(word: str, words: Any) -> str:
-    """``; did you mean …?`` with the nearest of ``words``, or nothing."""
-    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def _find(name: str, folder: Path | None) -> tuple[Path, str]:
     own = Path(__file__).parent / f"{name}.yaml"
     if name in named_configs():
@@ -130,109 +123,48 @@ class _Reader:
         self.rows = text.splitlines()
 
     def document(self) -> Document:
-        loader = yaml.SafeLoader(self.text)
-        try:
-            root = loader.get_single_node()
-            return self._document(loader, root)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(f"{self.path} line {line}: no YAML: {error.problem}") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            raise ConfigError(f"{self.path}: no YAML: {error}") from None
-        finally:
-            loader.dispose()
-
-    def _document(self, loader: yaml.SafeLoader, root: yaml.Node | None) -> Document:
         base: str | None = None
         study: Mapping[str, Any] = {}
         sections: dict[Section, Mapping[str, Entry]] = {}
         lines: dict[str, tuple[int, int]] = {}
-        for key, key_node, node in self._pairs(root, "a config") if root is not None else []:
-            line = key_node.start_mark.line + 1
-            if key not in _TOP:
-                raise ConfigError(f"{self._at(line)} {key!r} is no section{self._hint_for_top(key)}")
-            lines[key] = (line, self._last_line(node, line))
+        for key, node in read_yaml(self.path, self.text, "a config").entries().items():
+            lines[key] = (node.line, self._last_line(node))
             if key == "base":
-                base = self._base(loader, node, line)
+                base = node.plain
+                if not isinstance(base, str) or not base:
+                    node.fail(f"base must be a named config or a file, not {base!r}")
             elif key == "study":
-                if not isinstance(node, yaml.MappingNode):
-                    raise ConfigError(f"{self._at(line)} study must hold 'name: value' lines")
-                study = self._construct(loader, node, line)
+                if not node.is_mapping:
+                    node.fail("study must hold 'name: value' lines")
+                study = node.plain
+            elif key in SECTIONS:
+                sections[key] = self._section(node, key)
             else:
-                sections[key] = self._section(loader, key, node)
+                node.fail(f"{key!r} is no section{_hint_for_top(key)}")
         return Document(self.name, self.path, self.text, self._about(), base, sections, lines, study)
 
-    def _section(self, loader: yaml.SafeLoader, section: Section, node: yaml.Node) -> dict[str, Entry]:
-        if isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~"):
-            return {}  # a heading with nothing below it
-        known = field_types(section)
-        entries: dict[str, Entry] = {}
-        for key, key_node, value_node in self._pairs(node, section):
-            line = key_node.start_mark.line + 1
-            if key not in known:
-                raise ConfigError(f"{self._at(line)} {section} has no setting {key!r}{_hint_for(key, section)}")
-            value = self._construct(loader, value_node, line)
-            try:
-                value = typed(value, known[key])
-            except WrongTypeError:
-                raise ConfigError(
-                    f"{self._at(line)} {section}.{key} must be {wanted(known[key])}, not {value!r}"
-                ) from None
-            entries[key] = Entry(value, line, self._note(key_node, value_node))
-        return entries
+    def _section(self, node: Node, section: Section) -> dict[str, Entry]:
+        entries = node.entries()
+        values = node.settings(section, _REFUSED)
+        return {name: Entry(values[name], entry.line, self._note(entry)) for name, entry in entries.items()}
 
-    def _pairs(self, node: yaml.Node, what: str) -> list[tuple[Any, yaml.Node, yaml.Node]]:
-        if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(f"{self._at(node.start_mark.line + 1)} {what} must hold 'name: value' lines")
-        pairs: dict[str, tuple[str, yaml.Node, yaml.Node]] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            key = str(key_node.value)
-            if key in pairs:
-                first = pairs[key][1].start_mark.line + 1
-                raise ConfigError(f"{self._at(line)} {key!r} stands in {what} twice, first in line {first}")
-            pairs[key] = (key, key_node, value_node)
-        return list(pairs.values())
-
-    def _construct(self, loader: yaml.SafeLoader, node: yaml.Node, line: int) -> Any:
-        try:
-            return loader.construct_object(node, deep=True)
-        except (yaml.YAMLError, ValueError, TypeError) as error:
-            problem = getattr(error, "problem", None) or error
-            raise ConfigError(f"{self._at(line)} cannot be read: {problem}") from None
-
-    def _base(self, loader: yaml.SafeLoader, node: yaml.Node, line: int) -> str:
-        value = self._construct(loader, node, line)
-        if not isinstance(value, str) or not value:
-            raise ConfigError(f"{self._at(line)} base must be a named config or a file, not {value!r}")
-        return value
-
-    def _hint_for_top(self, key: str) -> str:
-        owners = [section for section in SECTIONS if key in field_types(section)]
-        if owners:
-            return f": it is a setting of {' and '.join(owners)}; put it below 'NAME:', with two spaces before it"
-        return f"{nearest(key, _TOP)} (sections: {', '.join(_TOP)})"
-
-    def _at(self, line: int) -> str:
-        return f"{self.path} line {line}:"
-
-    def _last_line(self, node: yaml.Node, first: int) -> int:
-        mark = node.end_mark
-        last = int(mark.line) + (1 if mark.column else 0)
+    def _last_line(self, node: Node) -> int:
+        row, column = node.end
+        last = row + (1 if column else 0)
         # A block ends where the next one begins; what stands between belongs to that one.
-        while last > first and (not self.rows[last - 1].strip() or self.rows[last - 1].startswith("#")):
+        while last > node.line and (not self.rows[last - 1].strip() or self.rows[last - 1].startswith("#")):
             last -= 1
-        return max(first, last)
+        return max(node.line, last)
 
-    def _note(self, key: yaml.Node, value: yaml.Node) -> str:
+    def _note(self, entry: Node) -> str:
         """The comment lines right above a setting, and the comment behind its value."""
         above: list[str] = []
-        row = key.start_mark.line - 1
+        row = entry.line - 2
         while row >= 0 and self.rows[row].lstrip().startswith("#") and self.rows[row].startswith(" "):
             above.insert(0, _bare(self.rows[row]))
             row -= 1
-        inline = isinstance(value, yaml.ScalarNode) or getattr(value, "flow_style", False)
-        behind = self.rows[value.end_mark.line][value.end_mark.column :] if inline and self.rows else ""
+        last, column = entry.end
+        behind = self.rows[last][column:] if entry.is_inline and last < len(self.rows) else ""
         return " ".join([*above, *([_bare(behind)] if re.match(r"\s*#", behind) else [])])
 
     def _about(self) -> str:
@@ -248,10 +180,8 @@ def _bare(comment: str) -> str:
     return comment.strip().lstrip("#").strip()
 
 
-def _hint_for(key: str, section: Section) -> str:
-    if key in ("resume", "recipe"):
-        return ": it belongs to one run, not into a file"
-    others = [other for other in SECTIONS if other != section and key in field_types(other)]
-    if others:
-        return f"; {' and '.join(others)} {'has' if len(others) == 1 else 'have'} one"
-    return nearest(key.replace("-", "_"), field_types(section))
+def _hint_for_top(key: str) -> str:
+    owners = [section for section in SECTIONS if key in field_types(section)]
+    if owners:
+        return f": it is a setting of {' and '.join(owners)}; put it below 'NAME:', with two spaces before it"
+    return f"{nearest(key, _TOP)} (sections: {', '.join(_TOP)})"

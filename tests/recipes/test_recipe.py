@@ -77,7 +77,7 @@ def test_notes_above_and_behind(tmp_path: Path) -> None:
         ("pretrain:\n  optimiser: adam\n", "line 2: pretrain has no setting 'optimiser'; did you mean 'optimizer'?"),
         ("pretrain:\n  batch-size: 3\n", "line 2: pretrain has no setting 'batch-size'; did you mean 'batch_size'?"),
         ("pretrain:\n  lr: 1\n\n  fraction: 1\n", "line 4: pretrain has no setting 'fraction'; finetune has one"),
-        ("pretrain:\n  resume: true\n", "line 2: pretrain has no setting 'resume': it belongs to one run"),
+        ("pretrain:\n  resume: true\n", "line 2: pretrain cannot hold 'resume': it belongs to one run"),
         ("pretain:\n  lr: 1\n", "line 1: 'pretain' is no section; did you mean 'pretrain'?"),
         ("lr: 1\n", "line 1: 'lr' is no section: it is a setting of pretrain and finetune; put it below 'NAME:'"),
         ("pretrain:\n  epochs: many\n", "line 2: pretrain.epochs must be a whole number, not 'many'"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ConfigError
-from ...recipes.document import nearest
+from ...spelling import nearest
 from ..results import Results
 
 CARD_FACTS: Mapping[str, str] = {

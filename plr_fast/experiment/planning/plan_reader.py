@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 from ...errors import ConfigError
 from ...recipes import Recipe, load_config
-from ...recipes.document import SUFFIXES, nearest
+from ...recipes.document import SUFFIXES
+from ...recipes.yaml_nodes import Node, read_yaml
+from ...spelling import nearest
 from ..engine.controls import CONTROLS
 from ..results import CellKey, MethodKind, Unit
 from .card_facts import card_facts
+from .places import with_data
 from .plan import (
-    IMAGENET,
     PHANTOM,
     DatasetPlan,
     Experiment,
@@ -26,7 +28,6 @@ from .plan import (
     SplitBy,
     SupervisedPlan,
 )
-from .yaml_nodes import Node, read_yaml
 
 _TOP = (
     *("title", "recipe", "pretrain", "finetune", "evaluate", "seed", "baseline", "keep"),
@@ -98,7 +99,7 @@ def load_experiment(
     experiment = _Reader(path, text).experiment()
     if keep is not None:
         experiment = replace(experiment, keep=keep)
-    return _with_data(experiment, data or {}) if need_data else experiment
+    return with_data(experiment, data or {}) if need_data else experiment
 
 
 def _find(name: str) -> Path:
@@ -122,6 +123,8 @@ class _Reader:
 
     def experiment(self) -> Experiment:
         root = read_yaml(self.path, self.text, "an experiment")
+        if root.is_empty:
+            raise ConfigError(f"{self.path} is empty")
         top = root.mapping(_TOP, required=("datasets", "methods"))
         methods = tuple(self._method(node) for node in top["methods"].items())
         datasets = tuple(self._dataset(node) for node in top["datasets"].items())
@@ -285,91 +288,6 @@ class _Reader:
         for item, method in zip(node.items(), methods, strict=True):
             if method.supervised is not None and method.supervised.place.name in names:
                 item.fail(f"{method.supervised.place.name!r} is the name of a data set: name the supervised data else")
-
-
-def _with_data(experiment: Experiment, data: Mapping[str, str]) -> Experiment:
-    """``experiment`` with the places that ``data`` fills, and without what is optional and missing."""
-    known = {dataset.name for dataset in experiment.datasets}
-    known |= {method.supervised.place.name for method in experiment.methods if method.supervised}
-    known |= {method.name for method in experiment.methods if method.init.startswith(IMAGENET)}
-    for name in data:
-        if name not in known:
-            raise ConfigError(
-                f"--data {name}=…: {experiment.path} has no data of that name{nearest(name, known)} "
-                f"({', '.join(sorted(known))})"
-            )
-    left_out: list[str] = []
-    datasets = []
-    for dataset in experiment.datasets:
-        dataset = replace(dataset, place=_filled(dataset.place, data))
-        if missing := _missing(dataset.place):
-            if not dataset.optional:
-                raise ConfigError(missing)
-            left_out.append(f"The data set {dataset.name} was left out: {missing}.")
-            continue
-        datasets.append(dataset)
-    methods = []
-    for method in experiment.methods:
-        missing = ""
-        if method.supervised is not None:
-            place = _filled(method.supervised.place, data)
-            method = replace(method, supervised=replace(method.supervised, place=place))
-            missing = _missing(place)
-        elif method.init != "random":
-            method, missing = _with_weights(method, data)
-        if missing:
-            if not method.optional:
-                raise ConfigError(missing)
-            left_out.append(f"The method {method.name} was left out: {missing}.")
-            continue
-        methods.append(method)
-    if not datasets:
-        raise ConfigError(f"{experiment.path}: no data set is left: {' '.join(left_out)}")
-    if experiment.baseline not in [method.name for method in methods]:
-        raise ConfigError(f"{experiment.path}: the baseline {experiment.baseline} is missing: {' '.join(left_out)}")
-    there = {dataset.name for dataset in datasets}
-    methods = [
-        replace(method, datasets=tuple(name for name in method.datasets if name in there))
-        if method.datasets
-        else method
-        for method in methods
-    ]
-    return replace(experiment, datasets=tuple(datasets), methods=tuple(methods), left_out=tuple(left_out))
-
-
-def _filled(place: Place, data: Mapping[str, str]) -> Place:
-    if place.name not in data:
-        return place
-    given = data[place.name]
-    if given != PHANTOM and (Path(given).expanduser() / "store.json").is_file():
-        return replace(place, source=None, store=Path(given).expanduser(), prepare={})
-    return replace(place, source=given if given == PHANTOM else str(Path(given).expanduser()), store=None)
-
-
-def _missing(place: Place) -> str:
-    """Why there are no slices at ``place``, or nothing."""
-    if not place.filled:
-        return f"{place.where}: {place.name} has no data: give --data {place.name}=PATH (a slice store or a source)"
-    path = place.store if place.store is not None else Path(str(place.source))
-    if place.source == PHANTOM or path.exists():
-        return ""
-    return f"{place.where}: the {'store' if place.store else 'source'} {path} of {place.name} does not exist"
-
-
-def _with_weights(method: MethodPlan, data: Mapping[str, str]) -> tuple[MethodPlan, str]:
-    if method.init.startswith(IMAGENET):
-        if method.name in data:
-            method = replace(method, init=IMAGENET + str(Path(data[method.name]).expanduser()))
-        path = method.init.removeprefix(IMAGENET)
-        if not path:
-            return method, f"{method.where}: {method.name} has no weights: give --data {method.name}=FILE"
-    elif method.init.startswith("timm:"):
-        return method, ""
-    else:
-        path = method.init
-    if not Path(path).expanduser().exists():
-        return method, f"{method.where}: the weights {path} of {method.name} do not exist"
-    return method, ""
 
 
 def _recipe(node: Node) -> Recipe:

@@ -84,19 +84,15 @@ def prepare_config(
 
     given = {name: setting.value for name, setting in recipe.given("prepare").items()}
     given = {name: given[name] for name in given if name not in ("source", "out", "val_fraction", "test_fraction")}
-    values = {**given, **own}
-    while True:
-        config = PrepareConfig(source=Path(source), out=out, progress=True, **{**shares, **values})
-        try:
-            config.validate()
-        except (ConfigError, DataError) as error:
-            # The recipe speaks of sources of all kinds.
-            unfit = next((name for name in values if name not in own and _named(name, str(error))), None)
-            if unfit is None or "no meaning" not in str(error):
-                raise type(error)(f"{where}: {error}") from None
-            del values[unfit]
-        else:
-            return config
+    config = PrepareConfig(**{"source": Path(source), "out": out, "progress": True, **shares, **given, **own})
+    try:
+        # The recipe speaks of sources of all kinds.
+        idle = {name: getattr(PrepareConfig, name) for name in config.idle_options() if name not in own}
+        config = replace(config, **idle)
+        config.validate()
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"{where}: {error}") from None
+    return config
 
 
 def named_settings(config: TrainConfig) -> dict[str, Any]:
@@ -121,7 +117,3 @@ def derived_seed(*parts: object) -> int:
     """A seed below 2**31 that depends on all of ``parts``."""
     text = json.dumps([str(part) for part in parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def _named(name: str, message: str) -> bool:
-    return f"--{name.replace('_', '-')} " in message

@@ -8,22 +8,25 @@ from typing import Any, NoReturn
 
 import yaml
 
-from ...errors import ConfigError
-from ...recipes.document import nearest
-from ...recipes.sections import Section, field_types
-from ...recipes.values import WrongTypeError, typed, wanted
+from ..errors import ConfigError
+from ..spelling import nearest
+from .sections import SECTIONS, Section, field_types
+from .values import WrongTypeError, typed, wanted
 
 
 class Node:
     """A part of a YAML file.
 
     Attributes:
+        path: the file.
         what: how messages call it, for example ``datasets[0].name``.
-        line: where it begins, from 1.
+        line: where it begins, from 1; of an entry, where its name stands.
     """
 
-    def __init__(self, path: Path, node: yaml.Node, what: str) -> None:
-        self.path, self.what, self.line = path, what, node.start_mark.line + 1
+    def __init__(self, path: Path, node: yaml.Node, what: str, *, line: int = 0, prefix: str | None = None) -> None:
+        self.path, self.what = path, what
+        self.line = line or int(node.start_mark.line) + 1
+        self._prefix = f"{what}." if prefix is None else prefix  # of the names of its entries
         self._node = node
 
     def fail(self, problem: str) -> NoReturn:
@@ -50,6 +53,16 @@ class Node:
             self.fail(f"{self.what} must be {wanted(hint)}, not {value!r}")
 
     @property
+    def end(self) -> tuple[int, int]:
+        """Row and column behind its last character, both from 0."""
+        return int(self._node.end_mark.line), int(self._node.end_mark.column)
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether it is a single value or stands in brackets, so that a comment behind it is its own."""
+        return isinstance(self._node, yaml.ScalarNode) or bool(getattr(self._node, "flow_style", False))
+
+    @property
     def is_mapping(self) -> bool:
         return isinstance(self._node, yaml.MappingNode)
 
@@ -65,17 +78,14 @@ class Node:
         if not isinstance(self._node, yaml.MappingNode):
             self.fail(f"{self.what} must hold 'name: value' lines")
         found: dict[str, Node] = {}
-        prefix = f"{self.what}." if self.what != "an experiment" else ""
         for key, value in self._node.value:
+            line = int(key.start_mark.line) + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise ConfigError(f"{self.path} line {key.start_mark.line + 1}: a name in {self.what} must be a word")
+                raise ConfigError(f"{self.path} line {line}: a name in {self.what} must be a word")
             if key.tag == "tag:yaml.org,2002:merge":
-                raise ConfigError(
-                    f"{self.path} line {key.start_mark.line + 1}: '<<' is not understood here; write the settings out"
-                )
+                raise ConfigError(f"{self.path} line {line}: '<<' is not understood here; write the settings out")
             name = str(key.value)
-            node = Node(self.path, value, prefix + name)
-            node.line = int(key.start_mark.line) + 1
+            node = Node(self.path, value, self._prefix + name, line=line)
             if name in found:
                 node.fail(f"{name!r} stands in {self.what} twice, first in line {found[name].line}")
             found[name] = node
@@ -109,19 +119,19 @@ class Node:
             if name in refused:
                 node.fail(f"{self.what} cannot hold {name!r}: {refused[name]}")
             if name not in known:
-                others: list[Section] = ["prepare", "pretrain", "finetune"]
-                owners = [other for other in others if other != section and name in field_types(other)]
-                hint = f"; {' and '.join(owners)} has one" if owners else nearest(name, known)
+                owners = [other for other in SECTIONS if other != section and name in field_types(other)]
+                have = "has" if len(owners) == 1 else "have"
+                hint = f"; {' and '.join(owners)} {have} one" if owners else nearest(name.replace("-", "_"), known)
                 node.fail(f"{section} has no setting {name!r}{hint}")
             found[name] = node.typed(known[name])
         return found
 
 
 def read_yaml(path: Path, text: str, what: str) -> Node:
-    """The root of a YAML file.
+    """The root of a YAML file; :attr:`Node.is_empty` where nothing stands in it.
 
     Raises:
-        ConfigError: it is no YAML, or empty; names file and line.
+        ConfigError: it is no YAML; names file and line.
     """
     try:
         loader = yaml.SafeLoader(text)  # looks for characters that YAML does not allow
@@ -135,5 +145,6 @@ def read_yaml(path: Path, text: str, what: str) -> Node:
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path}: no YAML: {error}") from None
     if root is None:
-        raise ConfigError(f"{path} is empty")
-    return Node(path, root, what)
+        start = yaml.Mark(str(path), 0, 0, 0, None, None)
+        root = yaml.ScalarNode("tag:yaml.org,2002:null", "", start, start)
+    return Node(path, root, what, prefix="")
