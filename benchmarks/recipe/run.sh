@@ -16,7 +16,9 @@ store() { # NAME, options of prepare
 sars=$data/ct/sars_cov2_ct
 store sars-40 --source "$sars" --block-size 40
 store sars --source "$sars" --block-size 20 --near-duplicates group
-[[ -f "$out/untouched.csv" ]] || python "$here/untouched_split.py" "$out/sars-40" "$out/sars" "$out/untouched.csv"
+[[ -f "$out/development.csv" ]] ||
+    python "$here/untouched_split.py" "$out/sars-40" "$out/sars" "$out/untouched.csv" "$out/development.csv"
+store sars-development --source "$out/development.csv" --root "$sars" --patient-column block
 store sars-untouched --source "$out/untouched.csv" --root "$sars" --patient-column block --split-column split
 store ucsd --source "$data/ct/ucsd_covid_ct/index.csv" --patient-column patient_id --split-column official_split
 store xray --source "$data/xray/index.csv" --positive pneumonia --masks none
@@ -26,6 +28,7 @@ run() { # NAME, data sets
     shift
     plr-fast experiment "$here/$name.yaml" --out "$out/$name" --jobs "$jobs" --data "$@"
 }
+run longer "SARS-CoV-2=$out/sars-development"
 run untouched "SARS-CoV-2=$out/sars-untouched"
 run groups "SARS-CoV-2=$out/sars" "UCSD=$out/ucsd" "X-ray=$out/xray"
 run paper "SARS-CoV-2=$out/sars" "X-ray=$out/xray"

@@ -4,7 +4,9 @@ plr+ was chosen on two thirds of the blocks of 40 neighbouring files of each cla
 groups (blocks of 20, joined where slices of two are near duplicates) that lie wholly in the last third are the test
 split; of the rest some fifth of the slices of each class are for validation, again by hash.
 
-    python untouched_split.py STORE_OF_BLOCKS_OF_40 STORE_OF_GROUPS MANIFEST.csv
+A second manifest lists the others alone, for choices still to be made.
+
+    python untouched_split.py STORE_OF_BLOCKS_OF_40 STORE_OF_GROUPS UNTOUCHED.csv DEVELOPMENT.csv
 """
 
 from __future__ import annotations
@@ -45,14 +47,22 @@ def splits(blocks: SliceStore, store: SliceStore) -> dict[str, str]:
     return found
 
 
-def main(blocks: str, groups: str, target: str) -> None:
-    store = SliceStore.open(groups)
-    split = splits(SliceStore.open(blocks), store)
+def write(target: str, rows: list[tuple[str, str, str, str]]) -> None:
     with open(target, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", "label", "block", "split"))
-        for source, label, group in zip(store.sources, store.labels, store.groups, strict=True):
-            writer.writerow((source, store.class_names[label], group, split[group]))
+        writer.writerows(rows)
+
+
+def main(blocks: str, groups: str, untouched: str, development: str) -> None:
+    store = SliceStore.open(groups)
+    split = splits(SliceStore.open(blocks), store)
+    rows = [
+        (str(source), store.class_names[label], str(group), split[group])
+        for source, label, group in zip(store.sources, store.labels, store.groups, strict=True)
+    ]
+    write(untouched, rows)
+    write(development, [row for row in rows if row[3] != "test"])
 
 
 if __name__ == "__main__":

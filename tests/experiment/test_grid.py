@@ -188,6 +188,35 @@ def test_supervised_encoders_are_trained_once_for_all_cells(make: Callable[..., 
     assert {task.needs for task in grid.cells if task.cell.method == "PLR-G"} == {encoders[0].key}
 
 
+ELSEWHERE = (
+    "pretrain: {corruption: gaussian}",
+    "pretrain: {corruption: gaussian}, pretrain_on: {name: other, store: 'OTHER'}",
+)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("other") / "store"
+    write_phantom_store(path, patients=10, slices_per_patient=2, size=32, seed=9)
+    return path
+
+
+def test_encoders_may_be_pretrained_on_other_slices(make: Callable[..., Grid], other: Path) -> None:
+    old = "pretrain: {corruption: gaussian}"
+    here, grid = make(), make((old, f"{old}, pretrain_on: {{name: other, store: '{other}'}}"))
+    encoders = [task for task in grid.encoders.values() if task.place == "other"]
+    assert {task.config.store for task in encoders} == {other}
+    assert {task.dataset for task in encoders} == {None}
+    assert {task.kind for task in encoders} == {"pretrain"}
+    assert len({task.config.seed for task in encoders}) == len(encoders) == 4, "one for each repeat"
+    assert {task.needs for task in grid.cells if task.cell.method == "PLR-G"} == {task.key for task in encoders}
+    # Their slices are no training slices of the cells, so what they have seen is checked.
+    allowed = {task.cell.method: task.config.allow_overlap for task in grid.cells}
+    assert allowed == {"RI": False, "PLR-P": True, "PLR-G": False}
+    before, after = hashes(here), hashes(grid)
+    assert {key for key in after if before[key] != after[key]} == {key for key in after if "--plr-g--" in key}
+
+
 def test_repeats_of_single_slices_share_the_pixels_of_one_store(make: Callable[..., Grid], store: Path) -> None:
     grid = make(("repeats: 4,", "split_by: slices, repeats: 2,"))
     first, second = (SliceStore.open(path) for path in sorted({task.store for task in grid.cells}))

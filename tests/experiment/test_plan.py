@@ -169,6 +169,31 @@ def test_data_fill_their_places(tmp_path: Path) -> None:
         load_experiment(path, {"ray": PHANTOM})
 
 
+def test_slices_to_pretrain_on_may_come_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "store.json").write_text("{}")
+    text = GOOD.replace("corruption: perlin}", "corruption: perlin}, optional: true, pretrain_on: {name: others}")
+    path = write(tmp_path, text)
+    place = load_experiment(path, {"others": str(tmp_path / "store")}).methods[1].pretrain_on
+    assert place is not None
+    assert place.store == tmp_path / "store"
+    assert "PLR-P was left out" in load_experiment(path).left_out[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("corruption: perlin}", "corruption: perlin}, pretrain_on: {name: one}", "'one' is the name of a data set"),
+        ("corruption: perlin}", "corruption: perlin}, pretrain_on: {store: x}", "lacks 'name'"),
+        ("kind: paper}", "kind: paper, pretrain_on: {name: x}}", "RI, which is not pretrained"),
+    ],
+)
+def test_mistakes_of_where_to_pretrain(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError, match=says):
+        load_experiment(write(tmp_path, GOOD.replace(old, new, 1)))
+
+
 @pytest.mark.parametrize("name", CONTROLS)
 def test_every_control_is_there(name: str) -> None:
     assert callable(control(name))

@@ -19,7 +19,8 @@ METHODS = ("RI", "PLR-P")
 def encoder(repeat: int, **changes: Any) -> EncoderTask:
     config = PretrainConfig(store=Path("store"), run=Path("run"), epochs=2)
     values: dict[str, Any] = {"repeat": repeat, "dataset": "one", "keep": repeat == 0, "size": 8, "samples": (10, 2)}
-    return EncoderTask(key=f"p{repeat}", label=f"p{repeat}", config=config, sha256="", **{**values, **changes})
+    names: dict[str, Any] = {"key": f"p{repeat}", "kind": "pretrain", "place": "one", "methods": ("PLR-P",)}
+    return EncoderTask(config=config, sha256="", **{**names, **values, **changes})
 
 
 def cell(method: str, repeat: int, fraction: float = 1.0) -> CellTask:
@@ -110,7 +111,7 @@ def test_a_failed_encoder_takes_its_cells_along_and_no_others(grid: Grid) -> Non
     schedule.begin(task)
     schedule.fail(task, Failed("broken"))
     assert set(schedule.failed) == {"p0", "one--plr-p--1--0", "one--plr-p--0.1--0"}
-    assert "p0 failed" in schedule.failed["one--plr-p--1--0"][1].message
+    assert "pretraining · repeat 0 failed" in schedule.failed["one--plr-p--1--0"][1].message
     assert len(work_off(schedule)) == 7
     assert schedule.over
 

@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError, PlrFastError
-from ..planning.plan import IMAGENET, DatasetPlan, Experiment, FractionPlan, MethodPlan
-from ..planning.settings import changed_settings, derived_seed, named_settings, settings_sha256, training_config
+from ..planning.plan import DatasetPlan, Experiment, FractionPlan, MethodPlan
+from ..planning.settings import changed_settings, named_settings, repeat_seeds, settings_sha256, training_config
 from ..results import CellKey, DatasetInfo, Plan
-from .fits import NETWORK, require_fit, require_head
+from .encoders import Encoders
 from .plan_record import make_plan
-from .stores import Split, describe, make_split, open_store, slug
+from .stores import Split, describe, make_split, open_store
 from .tasks import CellTask, EncoderTask
 
 if TYPE_CHECKING:
-    from ...data.store import SliceStore
     from ...evaluation.thresholds import ThresholdRule
-    from ...training import FinetuneConfig, PretrainConfig
-
-_SUPERVISED_VAL = 0.15  # of the slices that an encoder is fine-tuned on first
+    from ...training import FinetuneConfig
 
 
 @dataclass(frozen=True)
@@ -55,11 +52,8 @@ def build_grid(experiment: Experiment, out: Path) -> Grid:
 class _Builder:
     def __init__(self, experiment: Experiment, out: Path) -> None:
         self.experiment, self.out = experiment, out
-        self.encoders: dict[str, EncoderTask] = {}
+        self.encoders = Encoders(experiment, out)
         self.cells: list[CellTask] = []
-        self.tried: set[str] = set()  # weights that fit, with the networks that they fit into
-        self.weights: dict[str, str] = {}  # path of a file of weights -> its hash
-        self.stores: dict[Path, tuple[SliceStore, str]] = {}  # of supervised encoders
         self.resolved: dict[str, dict[str, Any]] = {}  # method -> settings, as the first repeat has them
 
     def grid(self) -> Grid:
@@ -78,14 +72,14 @@ class _Builder:
                         for split in splits[: self._repeats(dataset, entry)]:
                             self._cell(dataset, method, entry, split)
         plan = make_plan(self.experiment, infos, [task.cell for task in self.cells], self.resolved, self._threshold())
-        return Grid(plan, self.encoders, tuple(self.cells), sizes)
+        return Grid(plan, self.encoders.tasks, tuple(self.cells), sizes)
 
     def _repeats(self, dataset: DatasetPlan, entry: FractionPlan) -> int:
         return min(dataset.repeats, entry.repeats or dataset.repeats)
 
     def _cell(self, dataset: DatasetPlan, method: MethodPlan, entry: FractionPlan, split: Split) -> None:
         experiment, key = self.experiment, CellKey(dataset.name, method.name, entry.fraction, split.repeat)
-        seeds = _seeds(experiment, dataset, split)
+        seeds = repeat_seeds(experiment.seed, dataset.name, split.repeat)
         begins = method.pretrain is not None or method.supervised is not None
         config: FinetuneConfig = training_config(
             "finetune",
@@ -103,7 +97,7 @@ class _Builder:
             init_name=method.name,
         )
         threshold = self._threshold()
-        init, encoder = self._init(dataset, method, split, config)
+        init, encoder = self.encoders.begin(dataset, method, split, config)
         if encoder is not None:
             # Its slices are training slices of the very same split; equal pictures in other parts are warned of.
             own = encoder.dataset is not None
@@ -130,7 +124,7 @@ class _Builder:
                 threshold=threshold,
                 sha256=sha256,
                 settings=record,
-                keep=self._keep(split.repeat),
+                keep=experiment.keeps(split.repeat),
                 size=split.store.size,
                 samples=(train[0], len(split.labelled("val"))),
                 facts={
@@ -156,159 +150,6 @@ class _Builder:
             raise ConfigError(f"{self.experiment.path}: evaluate.threshold must lie between 0 and 1, not {value:g}")
         return value
 
-    def _init(
-        self, dataset: DatasetPlan, method: MethodPlan, split: Split, config: FinetuneConfig
-    ) -> tuple[str, EncoderTask | None]:
-        """Hash of what the encoder of a cell begins with, and the task that makes it if there is one."""
-        if method.pretrain is not None:
-            task = self._pretraining(dataset, method, split, config)
-            return task.sha256, task
-        if method.supervised is not None:
-            task = self._supervised(method, config)
-            return task.sha256, task
-        if method.init == "random" or method.init.startswith("timm:"):
-            return method.init, None
-        self._require_weights(method, config)
-        return self._weights_sha256(method.init), None
-
-    def _require_weights(self, method: MethodPlan, config: FinetuneConfig) -> None:
-        """Refuse weights that the classifier cannot take, before anything is trained."""
-        from ...training.initialisation import initialise
-        from ...training.networks import make_classifier
-
-        settings = config.to_json()
-        kind = repr([method.init, *(settings[name] for name in ("model", *NETWORK, "hidden", "features", "init_head"))])
-        if kind in self.tried:
-            return
-        try:
-            initialise(make_classifier(settings), config)
-        except PlrFastError as error:
-            raise type(error)(f"{method.where}: {method.name}: {error}") from error
-        self.tried.add(kind)
-
-    def _require_patch(
-        self, dataset: DatasetPlan, method: MethodPlan, config: PretrainConfig, size: int, where: str
-    ) -> None:
-        """Refuse lesions that would not be of the size that was meant."""
-        from ...training.config.pretrain import SCALED, scaled_lesions
-
-        layers = {**self.experiment.pretrain, **dataset.pretrain}
-        own = method.pretrain or {}
-        if (
-            method.recipe is not None
-            and config.reference_size is not None
-            and "reference_size" not in {**layers, **own}
-        ):
-            for name in SCALED:
-                if name in layers and name not in own:
-                    raise ConfigError(
-                        f"{where}: {name} {layers[name]}, given for all methods, would be scaled by reference_size "
-                        f"{config.reference_size} of {method.recipe.name}; give this method its own: "
-                        f"pretrain: {{{name}: …}} at that size, or {{reference_size: null}}"
-                    )
-        try:
-            scaled_lesions(config.to_json(), size)
-        except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
-
-    def _pretraining(
-        self, dataset: DatasetPlan, method: MethodPlan, split: Split, finetune: FinetuneConfig
-    ) -> EncoderTask:
-        where = f"{method.where}: {method.name}"
-        seed = _seeds(self.experiment, dataset, split)["seed"]
-        config: PretrainConfig = training_config(
-            "pretrain",
-            method.recipe or self.experiment.recipe,
-            (self.experiment.pretrain, dataset.pretrain),
-            method.pretrain or {},
-            where=where,
-            store=split.store.path,
-            run=self.out / "runs" / "x",
-            seed=seed,
-        )
-        require_fit(config, finetune, where)
-        require_head(config, finetune, where)
-        self._require_patch(dataset, method, config, split.store.size, where)
-        bank = self._weights_sha256(str(config.bank)) if config.bank is not None else None
-        sha256 = settings_sha256({"pretrain": changed_settings(config), "bank": bank, "data": split.data_sha256})
-        key = f"pretrain-{slug(dataset.name)}-{split.repeat}-{sha256[:12]}"
-        if key in self.encoders:
-            known = self.encoders[key]
-            name = method.name
-            if name not in known.label.split(" · ")[1].split(", "):
-                parts = known.label.split(" · ")
-                known = replace(known, label=" · ".join([parts[0], f"{parts[1]}, {name}", *parts[2:]]))
-                self.encoders[key] = known
-            return known
-        normals = len(split.store.select("train", 0))
-        samples = config.samples_per_epoch or normals
-        task = EncoderTask(
-            key=key,
-            label=f"{dataset.name} · {method.name} · pretraining · repeat {split.repeat}",
-            config=replace(config, run=self.out / "runs" / "encoders" / key),
-            sha256=sha256,
-            repeat=split.repeat,
-            dataset=dataset.name,
-            keep=self._keep(split.repeat),
-            size=split.store.size,
-            samples=(samples, len(split.store.select("val", 0))),
-        )
-        self.encoders[key] = task
-        return task
-
-    def _supervised(self, method: MethodPlan, finetune: FinetuneConfig) -> EncoderTask:
-        assert method.supervised is not None
-        where = f"{method.where}: {method.name} (supervised)"
-        place, recipe = method.supervised.place, method.recipe or self.experiment.recipe
-        path = place.store or self.out
-        if place.store is None or path not in self.stores:
-            store = open_store(place, recipe, self.out, val_fraction=_SUPERVISED_VAL, test_fraction=0.0)
-            self.stores[store.path] = (store, Split(store, 0).data_sha256)
-            path = store.path
-        store, data_sha256 = self.stores[path]
-        config: FinetuneConfig = training_config(
-            "finetune",
-            recipe,
-            # The same network as that of the cells, whatever data set or method says of it.
-            (self.experiment.finetune, method.finetune, {name: getattr(finetune, name) for name in NETWORK}),
-            method.supervised.finetune,
-            where=where,
-            store=store.path,
-            run=self.out / "runs" / "x",
-            fraction=1.0,
-            seed=derived_seed("supervised", self.experiment.seed, place.name),
-        )
-        require_fit(config, finetune, where)
-        sha256 = settings_sha256({"supervised": changed_settings(config), "data": data_sha256})
-        key = f"supervised-{slug(place.name)}-{sha256[:12]}"
-        if key not in self.encoders:
-            train, val = Split(store, 0).labelled("train"), Split(store, 0).labelled("val")
-            self.encoders[key] = EncoderTask(
-                key=key,
-                label=f"{place.name} · {method.name} · supervised",
-                config=replace(config, run=self.out / "runs" / "encoders" / key),
-                sha256=sha256,
-                repeat=0,
-                dataset=None,
-                keep=self._keep(0),
-                size=store.size,
-                samples=(len(train), len(val)),
-            )
-        return self.encoders[key]
-
-    def _weights_sha256(self, name: str) -> str:
-        if name not in self.weights:
-            from ...models.transfer import find_weights
-            from ...training.record import file_sha256
-
-            path = Path(name.removeprefix(IMAGENET)).expanduser()
-            file = path if path.is_file() else find_weights(path)
-            self.weights[name] = file_sha256(file)
-        return self.weights[name]
-
-    def _keep(self, repeat: int) -> bool:
-        return self.experiment.keep == "all" or (self.experiment.keep == "first" and repeat == 0)
-
     def _resolved(self, method: MethodPlan, encoder: EncoderTask | None, config: FinetuneConfig) -> None:
         if method.name in self.resolved:
             return
@@ -317,7 +158,9 @@ class _Builder:
             found["control"] = method.control
         else:
             if encoder is not None:
-                found["supervised" if method.supervised else "pretrain"] = named_settings(encoder.config)
+                found[encoder.kind] = named_settings(encoder.config)
+                if encoder.dataset is None:
+                    found[f"{encoder.kind}_on"] = encoder.place
             elif method.init != "random":
                 found["init"] = method.init
             found["finetune"] = named_settings(config)
@@ -328,12 +171,6 @@ def _runs(method: MethodPlan, dataset: DatasetPlan, entry: FractionPlan) -> bool
     return (method.datasets is None or dataset.name in method.datasets) and (
         method.fractions is None or entry.fraction in method.fractions
     )
-
-
-def _seeds(experiment: Experiment, dataset: DatasetPlan, split: Split) -> dict[str, int]:
-    """Of all cells of a repeat, whatever else is in the grid."""
-    parts = (experiment.seed, dataset.name, split.repeat)
-    return {"seed": derived_seed("training", *parts), "subset_seed": derived_seed("labels", *parts)}
 
 
 def _training_slices(split: Split, config: FinetuneConfig) -> tuple[int, int]:

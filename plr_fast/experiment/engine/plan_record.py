@@ -95,7 +95,8 @@ def _about(method: MethodPlan) -> str:
         return {"grey-forest": "grey-level statistics and a random forest", "nearest-slice": "copies the label of "
                 "the most similar training slice"}[method.control]  # fmt: skip
     if method.pretrain is not None:
-        return "pretrained on the normal slices of the training part"
+        where = method.pretrain_on.name if method.pretrain_on else "the training part"
+        return f"pretrained on the normal slices of {where}"
     if method.supervised is not None:
         return f"fine-tuned on {method.supervised.place.name} first"
     return "random weights (He et al.)" if method.init == "random" else f"weights from {Path(method.init).name}"

@@ -123,8 +123,7 @@ class Pace:
 def kinds_of(task: Task) -> list[tuple[str, ...]]:
     """What tasks may be compared with it, the most like first."""
     if isinstance(task, EncoderTask):
-        kind = "pretrain" if task.dataset is not None else "supervised"
-        return [(kind, str(task.dataset)), (kind,), ("network",)]
+        return [(task.kind, task.place), (task.kind,), ("network",)]
     cell = task.cell
     if task.control is not None:
         return [("control", task.control), ("control",)]

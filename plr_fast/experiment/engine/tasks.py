@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..results import CellKey
 
@@ -20,18 +20,23 @@ class EncoderTask:
 
     Attributes:
         key: unique in the grid.
-        label: for people.
+        kind: how it is trained.
+        place: the name of the slices that it learns from.
+        methods: whose cells begin with it.
         config: its settings; ``run`` is its folder.
         sha256: of all that its weights depend on.
         repeat: for the order of work.
-        dataset: whose slices it learns from; None for other slices.
+        dataset: the data set whose training part it learns from, or None: slices that are no data set of the
+            experiment.
         keep: whether its run stays when no cell needs it any more.
         size: height and width of the slices.
         samples: in an epoch of training, and of validation.
     """
 
     key: str
-    label: str
+    kind: Literal["pretrain", "supervised"]
+    place: str
+    methods: tuple[str, ...]
     config: PretrainConfig | FinetuneConfig
     sha256: str
     repeat: int
@@ -41,10 +46,22 @@ class EncoderTask:
     samples: tuple[int, int]
 
     @property
+    def label(self) -> str:
+        """For people."""
+        methods = ", ".join(self.methods)
+        if self.kind == "supervised":
+            return f"{self.place} · {methods} · supervised"
+        return f"{self.place} · {methods} · pretraining · repeat {self.repeat}"
+
+    @property
     def cost(self) -> float:
         """For the order of work and the time left; any unit, the same for all tasks."""
         # A U-Net's step is some three times as long as its encoder's.
-        return _cost(self) * (3.0 if self.dataset is not None else 1.0)
+        return _cost(self) * (3.0 if self.kind == "pretrain" else 1.0)
+
+    def shared_with(self, method: str) -> EncoderTask:
+        """The same for one more method."""
+        return self if method in self.methods else replace(self, methods=(*self.methods, method))
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,15 @@ class ShownRuns:
 
 @dataclass
 class _Found:
+    fingerprints: set[str]  # of the stores that the cells were trained on
     encoders: dict[str, TrainedRun] = field(default_factory=dict)
     classifiers: dict[float, dict[str, TrainedRun]] = field(default_factory=dict)
 
     def knows_the_store(self) -> TrainedRun | None:
         """A network that was trained on this repeat's slices; an encoder may come from other pictures."""
         tuned = [run for part in self.classifiers.values() for run in part.values()]
-        restorers = [run for run in self.encoders.values() if run.kind == "restorer"]
-        return next(iter((*tuned, *restorers)), None)
+        own = [run for run in self.encoders.values() if run.fingerprint in self.fingerprints]
+        return next(iter((*tuned, *own)), None)
 
 
 def shown_runs(results: Results, dataset: DatasetInfo) -> tuple[ShownRuns | None, list[str]]:
@@ -78,7 +79,7 @@ def shown_runs(results: Results, dataset: DatasetInfo) -> tuple[ShownRuns | None
 
 
 def _networks(folder: Path, cells: list[CellResult], missing: list[str]) -> _Found:
-    found = _Found()
+    found = _Found({str(cell.facts.get("store_fingerprint")) for cell in cells})
     sources: dict[Path, str] = {}
     for cell in cells:
         place = f"{cell.key.dataset}, repeat {cell.key.repeat}"

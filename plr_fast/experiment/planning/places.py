@@ -21,7 +21,7 @@ def with_data(experiment: Experiment, data: Mapping[str, str]) -> Experiment:
         ConfigError: ``data`` names what is not in the experiment, or what is not optional is missing.
     """
     known = {dataset.name for dataset in experiment.datasets}
-    known |= {method.supervised.place.name for method in experiment.methods if method.supervised}
+    known |= {method.other_place.name for method in experiment.methods if method.other_place}
     known |= {method.name for method in experiment.methods if method.init.startswith(IMAGENET)}
     for name in data:
         if name not in known:
@@ -45,6 +45,10 @@ def with_data(experiment: Experiment, data: Mapping[str, str]) -> Experiment:
         if method.supervised is not None:
             place = _filled(method.supervised.place, data)
             method = replace(method, supervised=replace(method.supervised, place=place))
+            missing = _missing(place)
+        elif method.pretrain_on is not None:
+            place = _filled(method.pretrain_on, data)
+            method = replace(method, pretrain_on=place)
             missing = _missing(place)
         elif method.init != "random":
             method, missing = _with_weights(method, data)

@@ -83,6 +83,7 @@ class MethodPlan:
     Attributes:
         recipe: whose settings lie under all others; None: the experiment's.
         pretrain: settings of its pretraining; None: it has none.
+        pretrain_on: slices to pretrain on, of no data set of the experiment; None: the data set's own.
         finetune: settings of its fine-tuning.
         init: ``random``, ``imagenet:FILE``, a run's folder or a file of weights; ``imagenet:`` alone waits for
             ``--data``.
@@ -97,6 +98,7 @@ class MethodPlan:
     about: str
     recipe: Recipe | None
     pretrain: Mapping[str, Any] | None
+    pretrain_on: Place | None
     finetune: Mapping[str, Any]
     init: str
     supervised: SupervisedPlan | None
@@ -105,6 +107,11 @@ class MethodPlan:
     datasets: tuple[str, ...] | None
     fractions: tuple[float, ...] | None
     where: str
+
+    @property
+    def other_place(self) -> Place | None:
+        """The slices beside those of the data sets that its encoder is trained on."""
+        return self.supervised.place if self.supervised is not None else self.pretrain_on
 
 
 @dataclass(frozen=True)
@@ -145,3 +152,7 @@ class Experiment:
     """What its authors add to the model card and the checklists; see :mod:`.card_facts`."""
     left_out: tuple[str, ...] = field(default=())
     """What was optional and is not there, in plain sentences."""
+
+    def keeps(self, repeat: int) -> bool:
+        """Whether the networks of ``repeat`` stay when no training needs them any more."""
+        return self.keep == "all" or (self.keep == "first" and repeat == 0)

@@ -39,7 +39,7 @@ _DATASET = (
     *("pretrain", "finetune", "paper_table", "note", "optional", "unit"),
 )
 _METHOD = (
-    *("name", "kind", "about", "recipe", "pretrain", "finetune", "init", "supervised", "control"),
+    *("name", "kind", "about", "recipe", "pretrain", "pretrain_on", "finetune", "init", "supervised", "control"),
     *("optional", "datasets", "fractions"),
 )
 
@@ -226,6 +226,12 @@ class _Reader:
             label = _name(inner["name"]) if "name" in inner else name
             place = self._place(found["supervised"], inner, label)
             supervised = SupervisedPlan(place, _settings(inner, "finetune", _REFUSED_FINETUNING))
+        pretrain_on = None
+        if "pretrain_on" in found:
+            if pretrain is None:
+                found["pretrain_on"].fail(f"pretrain_on has no meaning for {name}, which is not pretrained")
+            inner = found["pretrain_on"].mapping(("name", *_PLACE), required=("name",))
+            pretrain_on = self._place(found["pretrain_on"], inner, _name(inner["name"]))
         ways = [key for key, given in (("pretrain", pretrain is not None), ("supervised", supervised)) if given]
         ways += [key for key in ("init", "control") if key in found]
         if len(ways) > 1:
@@ -245,6 +251,7 @@ class _Reader:
             about=_get(found, "about", str, ""),
             recipe=_recipe(found["recipe"]) if "recipe" in found else None,
             pretrain=pretrain,
+            pretrain_on=pretrain_on,
             finetune=_settings(found, "finetune", _REFUSED_FINETUNING),
             init=_get(found, "init", str, "random"),
             supervised=supervised,
@@ -286,8 +293,12 @@ class _Reader:
     def _check_places(self, node: Node, datasets: Sequence[DatasetPlan], methods: Sequence[MethodPlan]) -> None:
         names = [dataset.name for dataset in datasets]
         for item, method in zip(node.items(), methods, strict=True):
-            if method.supervised is not None and method.supervised.place.name in names:
-                item.fail(f"{method.supervised.place.name!r} is the name of a data set: name the supervised data else")
+            place = method.other_place
+            if place is not None and place.name in names:
+                item.fail(
+                    f"{method.name}: {place.name!r} is the name of a data set: give the slices that an encoder is "
+                    "trained on first another name"
+                )
 
 
 def _recipe(node: Node) -> Recipe:

@@ -117,3 +117,9 @@ def derived_seed(*parts: object) -> int:
     """A seed below 2**31 that depends on all of ``parts``."""
     text = json.dumps([str(part) for part in parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def repeat_seeds(seed: int, dataset: str, repeat: int) -> dict[str, int]:
+    """Of all trainings of a repeat, whatever else is in the grid: ``seed``, and ``subset_seed`` for the labels."""
+    parts = (seed, dataset, repeat)
+    return {"seed": derived_seed("training", *parts), "subset_seed": derived_seed("labels", *parts)}
