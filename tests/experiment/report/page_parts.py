@@ -14,8 +14,11 @@ from plr_fast.evaluation.figures import FigureEntry
 from plr_fast.experiment.before_after import BeforeAfter
 from plr_fast.experiment.report import Download, Effect
 from plr_fast.experiment.report.answer import percent
-from plr_fast.experiment.results import CellResult, Results
+from plr_fast.experiment.results import CellKey, CellResult, Results
 from plr_fast.experiment.table import Column, Entry, Row, Table
+
+ODD = "a<b>&\"c'{{7*7}}</script><script>alert(1)</script>"
+LOST = CellKey("sars", "PLR+", 0.1, 0)
 
 
 def auroc(cell: CellResult) -> float:

@@ -167,5 +167,5 @@ def test_card_facts_refuse() -> None:
 
 
 def test_the_page_about_cards_lists_every_key() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reporting.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reporting.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE) == list(CARD_FACTS.items())

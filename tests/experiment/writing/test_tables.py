@@ -16,7 +16,7 @@ from plr_fast.experiment.results import CellKey, Results
 from plr_fast.experiment.table import Entry, Table
 from plr_fast.experiment.writing.tables import all_tables, slug, write_tables
 
-from .factory import make_results
+from ..factory import make_results
 
 FEW = Sampling(resamples=100)
 

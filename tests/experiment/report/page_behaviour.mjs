@@ -1,6 +1,6 @@
 // Uses a report as a reader would, in headless Chromium, and prints what is then to be seen, as JSON.
 // Usage: node page_behaviour.mjs report.html; PLR_FAST_A11Y as for tools/a11y.sh.
-import { launch, open } from "../../tools/browser.mjs";
+import { launch, open } from "../../../tools/browser.mjs";
 
 const [file] = process.argv.slice(2);
 const browser = await launch();

@@ -20,7 +20,7 @@ from plr_fast.experiment.writing.latex import escape, table_latex
 from plr_fast.experiment.writing.markdown import table_markdown
 from plr_fast.experiment.writing.tables import all_tables
 
-from .factory import make_results
+from ..factory import make_results
 
 NASTY = r"50 % & $x_1$ #{a} ~^\ <b> | ± − – × “q” `c` *s* [l]"
 

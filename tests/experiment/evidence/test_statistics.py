@@ -15,7 +15,7 @@ from plr_fast.experiment.evidence.resampled import COLUMN_OF
 from plr_fast.experiment.evidence.statistics import DatasetStatistics, Sampling, mean_of_drawn, percentiles
 from plr_fast.experiment.results import CellKey, CellResult, DatasetInfo, MethodInfo, Plan, Results
 
-from .factory import make_results
+from ..factory import make_results
 
 FEW = Sampling(resamples=200)
 

@@ -25,7 +25,7 @@ from plr_fast.experiment.evidence.significance import (
 from plr_fast.experiment.evidence.statistics import DatasetStatistics, Sampling
 from plr_fast.experiment.results import CellKey, Results
 
-from .factory import make_results
+from ..factory import make_results
 
 FEW = Sampling(resamples=300)
 

@@ -26,7 +26,7 @@ from plr_fast.experiment.figures.runs import shown_runs
 from plr_fast.experiment.results import CellKey, CellResult, DatasetInfo, MethodInfo, Plan, Results
 from plr_fast.models import Encoder
 
-from ..evaluation.conftest import make_store, write_classifier, write_restorer
+from ...evaluation.conftest import make_store, write_classifier, write_restorer
 
 METHODS = ("RI", "PLR-P", "PLR-G", "Clouds", "Forest")
 CLOUDS = {
