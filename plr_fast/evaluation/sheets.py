@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from .figures import WIDTH, new_figure
 
 if TYPE_CHECKING:
@@ -59,6 +62,39 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """Small pictures side by side in one panel: many axes take long to draw.
+
+    Attributes:
+        pictures: uint8 (N, S, S), grey.
+        columns: how many pictures would fill the width; sets their size.
+        draw: what draws the strip, uint8 (S, more than N × S).
+    """
+
+    pictures: npt.NDArray[np.uint8]
+    columns: int
+    draw: Callable[[npt.NDArray[np.uint8]], Draw]
+
+    @property
+    def cell(self) -> float:
+        return Row((), self.columns).cell
+
+    @property
+    def joined(self) -> npt.NDArray[np.uint8]:
+        """The pictures with white gaps between them, as wide as those between panels."""
+        count, side, _ = self.pictures.shape
+        gap = max(1, round(side * GAP / self.cell))
+        found = np.full((side, count * (side + gap) - gap), 255, np.uint8)
+        for number, picture in enumerate(self.pictures):
+            found[:, number * (side + gap) :][:, :side] = picture
+        return found
+
+    @property
+    def height(self) -> float:
+        return self.cell + GAP
+
+
+@dataclass(frozen=True)
 class Bar:
     """A colour bar for the last panel above that returned its image.
 
@@ -71,7 +107,7 @@ class Bar:
     extend: Literal["neither", "both", "min", "max"] = "both"
 
 
-def build(items: Sequence[Heading | Row | Bar]) -> Figure:
+def build(items: Sequence[Heading | Row | Strip | Bar]) -> Figure:
     """Put the items below each other on a figure as high as they need."""
     height = 2 * _MARGIN + sum(_height(item) for item in items)
     figure = new_figure(WIDTH, height, free=True)
@@ -84,6 +120,11 @@ def build(items: Sequence[Heading | Row | Bar]) -> Figure:
             )
         elif isinstance(item, Row):
             image = _place(figure, item, top, height) or image
+        elif isinstance(item, Strip):
+            joined = item.joined
+            width = item.cell * joined.shape[1] / joined.shape[0]
+            left, bottom = _MARGIN, top - item.cell
+            item.draw(joined)(figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, item.cell / height)))
         elif image is not None:
             left, width = 0.18 * WIDTH, 0.64 * WIDTH
             place = figure.add_axes((left / WIDTH, (top - 0.2) / height, width / WIDTH, 0.09 / height))
@@ -95,10 +136,10 @@ def build(items: Sequence[Heading | Row | Bar]) -> Figure:
     return figure
 
 
-def _height(item: Heading | Row | Bar) -> float:
+def _height(item: Heading | Row | Strip | Bar) -> float:
     if isinstance(item, Heading):
         return _HEADING
-    return item.height if isinstance(item, Row) else _BAR
+    return item.height if isinstance(item, (Row, Strip)) else _BAR
 
 
 def _place(figure: Figure, row: Row, top: float, height: float) -> AxesImage | None:

@@ -15,6 +15,7 @@ from .engine.leaks import Leaks, read_leaks
 from .evidence.similarity import LikenessConfig, similarity
 from .evidence.statistics import DatasetStatistics, experiment_statistics
 from .figures import experiment_figures
+from .outputs import drop_former_outputs
 from .report import Download, effects, write_page
 from .results import DatasetInfo, Results
 from .table import Table
@@ -32,7 +33,8 @@ def finish(results: Results, out: Path, *, lesions: Path | None = None, examples
 
     Args:
         results: the experiment, finished or not.
-        out: its folder. Written: ``report.html``, ``tables/``, ``figures/``, ``model_card.md``, ``checklist.md``.
+        out: its folder. Written: ``report.html``, ``tables/``, ``figures/``, ``model_card.md``, ``checklist.md``;
+            tables and figures that only a former call made are deleted.
         lesions: folder of real lesions, for table III and figure 7.
         examples: slices in each kind of picture.
 
@@ -115,6 +117,9 @@ def _write(
         model_card=card,
         downloads=_downloads(files, data, [*tables, *leak_tables]),
     )
+    pictures = [entry.file for entry in drawn.figures]
+    pictures += [file for pair in drawn.comparisons for file in (pair.before, pair.after)]
+    drop_former_outputs(out, [*(f"{TABLES}/{path.name}" for path in (*files, *data)), *pictures])
 
 
 def _sentences(leaks: Sequence[Leaks], results: Results) -> list[str]:

@@ -16,6 +16,7 @@ from plr_fast.data.leakage import LeakageReport, Memory, SharedBetween
 from plr_fast.errors import DataError
 from plr_fast.experiment.engine.leaks import FILE
 from plr_fast.experiment.finish import finish
+from plr_fast.experiment.outputs import OUTPUTS
 from plr_fast.experiment.results import CellKey, DatasetInfo, MethodInfo, Results, read_results
 
 from .factory import make_results
@@ -55,6 +56,33 @@ def test_every_file_is_there_and_a_second_time_the_same(finished: tuple[Results,
     assert any(name.startswith("figures/") for name in before)
     finish(results, out)
     assert files(out) == before
+
+
+def test_what_only_former_settings_made_goes_and_what_others_added_stays(tmp_path: Path) -> None:
+    results = make_results(tmp_path, fractions=(1.0,), repeats=2, separation={"RI": 0.8})
+    finish(results, tmp_path, examples=0)
+    assert (tmp_path / "tables" / "sars-summary.csv").is_file()
+    (tmp_path / "tables" / "mine.csv").write_text("1\n")
+    elsewhere = tmp_path.with_name(f"{tmp_path.name}-elsewhere")
+    elsewhere.write_text("not ours")
+    names = json.loads((tmp_path / OUTPUTS).read_text())
+    (tmp_path / OUTPUTS).write_text(json.dumps([*names, f"../{elsewhere.name}", "tables", 3]))
+
+    def renamed(key: CellKey) -> CellKey:
+        return dataclasses.replace(key, dataset="theirs")
+
+    dataset = dataclasses.replace(results.plan.datasets[0], name="theirs")
+    plan = dataclasses.replace(
+        results.plan, datasets=(dataset,), cells=tuple(renamed(key) for key in results.plan.cells)
+    )
+    cells = tuple(dataclasses.replace(cell, key=renamed(cell.key)) for cell in results.cells)
+    finish(Results(tmp_path, plan, cells), tmp_path, examples=0)
+    left = {path.name for path in (tmp_path / "tables").iterdir()}
+    assert "theirs-summary.csv" in left
+    assert "mine.csv" in left
+    assert not [name for name in left if name.startswith("sars")]
+    assert all((tmp_path / name).is_file() for name in json.loads((tmp_path / OUTPUTS).read_text()))
+    assert elsewhere.is_file()
 
 
 def test_tables_hold_the_means_of_the_cells(finished: tuple[Results, Path]) -> None:

@@ -27,7 +27,7 @@ from ...evaluation.lesion_patches import (
     store_lung,
 )
 from ...evaluation.lesion_slices import read_lesion_slices
-from ...evaluation.sheets import Heading, Row, build
+from ...evaluation.sheets import Heading, Strip, build
 from ...ops import LesionBank, paste_clouds
 
 if TYPE_CHECKING:
@@ -96,11 +96,11 @@ def figure_patches(lesions: Path | None, store: SliceStore | None, *, seed: int 
 
 def patches_figure(rows: PatchRows) -> Figure:
     """Each kind of patch under its heading, all grey as they are and to one scale."""
-    items: list[Heading | Row] = []
+    items: list[Heading | Strip] = []
     for name, patches in rows.kinds.items():
         items.append(Heading(name))
-        panels = [grey_panel(patch) for patch in patches]
-        items += [Row(panels[start : start + _ACROSS], _ACROSS) for start in range(0, len(panels), _ACROSS)]
+        starts = range(0, len(patches), _ACROSS)
+        items += [Strip(patches[start : start + _ACROSS], _ACROSS, grey_panel) for start in starts]
     with styled():
         return build(items)
 
