@@ -64,7 +64,7 @@ class Encoders:
             # Settings of the data set are for its own slices.
             place, layers = method.pretrain_on, (experiment.pretrain, {})
             split = self._other_slices(place, recipe)
-        config: PretrainConfig = training_config(
+        config = training_config(
             "pretrain",
             recipe,
             layers,
@@ -106,7 +106,7 @@ class Encoders:
         where = f"{method.where}: {method.name} (supervised)"
         place, recipe = method.supervised.place, method.recipe or self.experiment.recipe
         split = self._other_slices(place, recipe)
-        config: FinetuneConfig = training_config(
+        config = training_config(
             "finetune",
             recipe,
             # The same network as that of the cells, whatever data set or method says of it.

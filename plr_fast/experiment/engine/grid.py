@@ -81,7 +81,7 @@ class _Builder:
         experiment, key = self.experiment, CellKey(dataset.name, method.name, entry.fraction, split.repeat)
         seeds = repeat_seeds(experiment.seed, dataset.name, split.repeat)
         begins = method.pretrain is not None or method.supervised is not None
-        config: FinetuneConfig = training_config(
+        config = training_config(
             "finetune",
             method.recipe or experiment.recipe,
             (experiment.finetune, dataset.finetune, entry.finetune),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ...errors import ConfigError
 from ...recipes import Recipe
@@ -15,10 +15,10 @@ from ...recipes.sections import config_class
 
 if TYPE_CHECKING:
     from ...data.prepare_config import PrepareConfig
+    from ...training import FinetuneConfig, PretrainConfig
     from ...training.config import TrainConfig
 
 Settings = Mapping[str, Any]
-Config = TypeVar("Config", bound="TrainConfig")
 
 MEANING = 1
 """Raised when equal settings come to mean another result; cells of before are then computed again."""
@@ -35,6 +35,28 @@ _NOT_NAMED = frozenset(
 _QUIET: Settings = {"progress": False, "tensorboard": False, "checkpoint_epochs": 0, "checkpoint_seconds": 20.0}
 
 
+@overload
+def training_config(
+    section: Literal["pretrain"],
+    recipe: Recipe,
+    layers: Sequence[Settings],
+    own: Settings,
+    *,
+    where: str,
+    pending: bool = False,
+    **fixed: Any,
+) -> PretrainConfig: ...
+@overload
+def training_config(
+    section: Literal["finetune"],
+    recipe: Recipe,
+    layers: Sequence[Settings],
+    own: Settings,
+    *,
+    where: str,
+    pending: bool = False,
+    **fixed: Any,
+) -> FinetuneConfig: ...
 def training_config(
     section: Literal["pretrain", "finetune"],
     recipe: Recipe,
@@ -44,7 +66,7 @@ def training_config(
     where: str,
     pending: bool = False,
     **fixed: Any,
-) -> Any:
+) -> PretrainConfig | FinetuneConfig:
     """The ``PretrainConfig`` or ``FinetuneConfig`` of ``recipe`` with ``layers`` over it, and ``own`` over those.
 
     Settings of the layers that lose their meaning beside others (``blend`` beside ``corruption: gaussian``) step
@@ -58,8 +80,8 @@ def training_config(
     values: dict[str, Any] = {**_QUIET, **{name: setting.value for name, setting in recipe.given(section).items()}}
     for layer in (*layers, own, fixed):
         values.update(layer)
-    config = kind(**values, recipe=recipe.label)
-    defaults = {field.name: field.default for field in fields(kind)}
+    config: PretrainConfig | FinetuneConfig = kind(**values, recipe=recipe.label)
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
     for _ in range(2):  # what steps aside may rob another of its meaning
         idle = [name for name in config.idle_options() if name not in own]
         config = replace(config, **{name: defaults[name] for name in idle})
