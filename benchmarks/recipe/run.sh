@@ -30,6 +30,6 @@ run() { # NAME, data sets
 }
 run longer "SARS-CoV-2=$out/sars-development"
 run untouched "SARS-CoV-2=$out/sars-untouched"
-run groups "SARS-CoV-2=$out/sars" "UCSD=$out/ucsd" "X-ray=$out/xray"
+run groups "SARS-CoV-2=$out/sars" "UCSD=$out/ucsd" "X-ray=$out/xray" "SARS-CoV-2 slices=$out/sars"
 run paper "SARS-CoV-2=$out/sars" "X-ray=$out/xray"
 run parts "SARS-CoV-2=$out/sars-untouched"
