@@ -49,12 +49,12 @@ def test_slices_are_known_by_their_pixels_too(store, tmp_path):
     test = store.select("test")
     write_seen(path, store, test[:4])
     content = json.loads((path / SEEN_FILE).read_text())
-    write_json(path / SEEN_FILE, content | {"ids": ["other"], "patients": []})
+    write_json(path / SEEN_FILE, content | {"ids": ["other"], "looks": [""], "patients": []})
     runs, _ = open_runs([path], [])
     (warning,) = check_seen(runs, store, test)
     assert warning.startswith("4 of the 24 ")
     # Pixels of another size cannot be compared.
-    write_json(path / SEEN_FILE, content | {"ids": ["other"], "patients": [], "size": 64})
+    write_json(path / SEEN_FILE, content | {"ids": ["other"], "looks": [""], "patients": [], "size": 64})
     assert check_seen(runs, store, test) == []
 
 

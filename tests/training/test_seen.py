@@ -102,6 +102,58 @@ def test_swapped_slices_are_found_by_id_at_any_size_and_by_pixels_under_any_name
     assert overlap(seen, copy_store(store_path, tmp_path / "both", renamed, size=2 * SIZE)).slices == 0
 
 
+@pytest.fixture
+def smooth_store(tmp_path: Path) -> Callable[..., SliceStore]:
+    """Stores of smooth random pictures (so that hashes of thumbnails mean something), with ids 0, 1, 2, …"""
+
+    def make(
+        name: str, seed: int, count: int, size: int = 48, look: Callable[[np.ndarray], np.ndarray] = np.asarray
+    ) -> SliceStore:
+        rng = np.random.default_rng(seed)
+        with StoreWriter(tmp_path / name, size=size, count=count, class_names=("normal", "covid")) as writer:
+            for index in range(count):
+                picture = np.kron(rng.uniform(60, 200, (8, 8)), np.ones((size // 8, size // 8)))
+                record = SliceRecord(id=f"{index}.png", group=str(index), split="test", label=index % 2)
+                writer.add(look(picture).astype(np.uint8), np.ones((size, size), np.uint8), record)
+        return SliceStore.open(tmp_path / name)
+
+    return make
+
+
+@pytest.mark.parametrize("count", [8, 60])
+def test_names_alone_are_no_evidence_where_pictures_differ(smooth_store: Callable[..., SliceStore], count: int) -> None:
+    """Collections that have nothing in common have files of the same names."""
+    store, other = smooth_store("one", 1, count), smooth_store("other", 2, count)
+    seen = seen_slices(store, np.arange(count))
+    assert overlap(seen, other).slices <= count // 8
+    unknown = replace(seen, looks=("",) * count)
+    assert overlap(unknown, other).slices == count, "where looks are not known, names must do"
+
+
+@pytest.mark.parametrize("count", [8, 60])
+@pytest.mark.parametrize(
+    ("size", "look"),
+    [(96, np.asarray), (48, lambda picture: np.clip((picture - 80) * 2.5, 0, 255)), (48, lambda picture: picture / 2)],
+    ids=["size", "window", "dark"],
+)
+def test_names_are_evidence_where_pictures_look_alike(
+    smooth_store: Callable[..., SliceStore], count: int, size: int, look: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    seen = seen_slices(smooth_store("one", 1, count), np.arange(count))
+    assert overlap(seen, smooth_store("again", 1, count, size, look)).slices == count
+
+
+def test_a_list_of_before_looks_were_kept_is_read(pretrained: Path, store_path: Path) -> None:
+    path = pretrained / "training_slices.json"
+    content = json.loads(path.read_text())
+    del content["looks"]
+    path.write_text(json.dumps(content | {"format_version": 1}))
+    seen = read_seen(pretrained)
+    assert seen is not None
+    assert set(seen.looks) == {""}
+    assert overlap(seen, SliceStore.open(store_path), np.arange(4)).held_out == 4
+
+
 def test_an_encoder_that_saw_held_out_slices_is_refused(
     pretrained: Path, finetune_config: Make, store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
