@@ -181,6 +181,18 @@ def test_shares_of_a_config_step_aside_for_a_split_column() -> None:
     assert given.test_fraction == 0.3  # for its own check to refuse
 
 
+def test_settings_of_a_config_step_aside_for_another_kind_of_source(tmp_path: Path) -> None:
+    """A config speaks of sources of all kinds; what is given on the spot must mean something."""
+    text = "prepare:\n  block_size: 40\n  order_column: number\n  split_column: split\n  test_fraction: 0.3\n"
+    recipe = load_config(write(tmp_path / "a.yaml", text))
+    config = recipe.prepare(Path("phantom"), Path("out"))
+    config.validate()
+    assert (config.block_size, config.order_column, config.split_column) == (0, "", "")
+    assert config.test_fraction == 0.3, "there is no split column here that names the test rows"
+    with pytest.raises(ConfigError, match="--block-size has no meaning for a phantom as the source"):
+        recipe.prepare(Path("phantom"), Path("out"), block_size=40).validate()
+
+
 def test_what_nothing_gives_must_be_given() -> None:
     with pytest.raises(TypeError, match="run"):
         load_config("jinan").config("pretrain", store=Path("store"))
