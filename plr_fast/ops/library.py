@@ -15,6 +15,7 @@ import torch
 
 from ..backends.specs import PatchBank
 from .bank import LesionBank, is_sound
+from .clouds import clouds
 from .filters import blur, shuffle
 from .homes import home_of, same_home
 from .noise import noise
@@ -76,6 +77,10 @@ def _paste(images: torch.Tensor, masks: torch.Tensor, *bank: torch.Tensor, **set
     return paste(images, masks, _TensorBank(*bank), return_info=False, lesion_mask=False, **settings)
 
 
+def _clouds(images: torch.Tensor, masks: torch.Tensor, **settings: Any) -> Any:
+    return clouds(images, masks, return_info=False, lesion_mask=False, **settings)
+
+
 def _new(
     shape: Sequence[int], *, dtype: torch.dtype, device: torch.device | None = None, **_settings: Any
 ) -> torch.Tensor:
@@ -98,6 +103,13 @@ _define(
     "Tensor images, Tensor masks, Tensor pixels, Tensor offsets, Tensor heights, Tensor widths, *, int[] count, "
     f"str blend, float[] alpha, int feather, str shape, str inside, {_SAMPLES}, bool? check",
     _paste,
+    _like_images,
+)
+_define(
+    "paste_clouds",
+    "Tensor images, Tensor masks, *, float[] cells, int octaves, float persistence, float lacunarity, str combine, "
+    f"int[] threshold, int softness, int[] texture, str blend, float[] alpha, int min_area, {_SAMPLES}, bool? check",
+    _clouds,
     _like_images,
 )
 _define(

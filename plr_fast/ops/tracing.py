@@ -39,6 +39,16 @@ def paste_lesions(
     return _call("paste_lesions", [images.detach(), masks, *tensors], out, settings)
 
 
+def paste_clouds(images: Any, masks: Any, *, out: Any, return_info: bool, lesion_mask: Any, **settings: Any) -> Any:
+    if return_info or lesion_mask is not False or not _can_trace(images, masks, out):
+        return _untraced("paste_clouds")(
+            images, masks, out=out, return_info=return_info, lesion_mask=lesion_mask, **settings
+        )
+    for name in ("cells", "threshold", "texture", "alpha"):
+        settings[name] = _each(settings[name], 2)
+    return _call("paste_clouds", [images.detach(), masks], out, settings)
+
+
 def gaussian_blur(images: Any, *, window: Any, out: Any, **settings: Any) -> Any:
     if not _can_trace(images, out):
         return _untraced("gaussian_blur")(images, window=window, out=out, **settings)
@@ -57,10 +67,6 @@ def local_shuffle(images: Any, *, grid: Any, window: Any, out: Any, **settings: 
 def _can_trace(*arrays: Any) -> bool:
     """Tell whether all are tensors or left out; NumPy arrays would be neither read nor returned as what they are."""
     return all(array is None or isinstance(array, torch.Tensor) for array in arrays)
-
-
-def paste_clouds(*arguments: Any, **settings: Any) -> Any:
-    return _untraced("paste_clouds")(*arguments, **settings)
 
 
 def _untraced(name: str) -> Any:

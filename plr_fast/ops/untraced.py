@@ -17,8 +17,8 @@ from .noise import noise
 from .paste import paste
 
 _REASON = (
-    "operations on NumPy arrays, paste_clouds, and paste_lesions with a MaskIndex, FreshLesions, lesion_mask or "
-    "return_info, are not part of a graph: pass torch tensors, or call paste_clouds outside the compiled function"
+    "operations on NumPy arrays, and pasting with a MaskIndex, FreshLesions, lesion_mask or return_info, are not part "
+    "of a graph: pass torch tensors"
 )
 
 

@@ -373,17 +373,3 @@ def test_memory_is_asked_for_first() -> None:
         pytest.skip("this machine could hold it")
     with pytest.raises(MemoryError, match="noise over 1 images of 32768 x 32768 needs"):
         paste_clouds(huge, huge)
-
-
-def test_beside_a_graph() -> None:
-    """A compiled function calls the operation outside its graph."""
-    images, masks = (torch.from_numpy(part) for part in scene(np.float32))
-
-    def step(images: torch.Tensor) -> torch.Tensor:
-        return paste_clouds(images + 0, masks, seed=5) * 2
-
-    compiled = torch.compile(step, backend="eager")
-    torch.testing.assert_close(compiled(images), paste_clouds(images, masks, seed=5) * 2, rtol=0, atol=0)
-    torch._dynamo.reset()
-    with pytest.raises(torch._dynamo.exc.Unsupported, match="call paste_clouds outside the compiled function"):
-        torch.compile(step, backend="eager", fullgraph=True)(images)

@@ -14,11 +14,19 @@ import torch
 import torch._dynamo.testing
 
 import plr_fast
-from plr_fast import EmptyMaskWarning, LesionBank, gaussian_blur, local_shuffle, paste_lesions, perlin_noise
+from plr_fast import (
+    EmptyMaskWarning,
+    LesionBank,
+    gaussian_blur,
+    local_shuffle,
+    paste_clouds,
+    paste_lesions,
+    perlin_noise,
+)
 
 BANK = LesionBank.generate(count=20, images=4, size=64, seed=1)
 PACKED = [torch.from_numpy(part) for part in vars(BANK.packed).values()]
-PUBLIC: list[Callable[..., Any]] = [perlin_noise, paste_lesions, gaussian_blur, local_shuffle]
+PUBLIC: list[Callable[..., Any]] = [perlin_noise, paste_lesions, paste_clouds, gaussian_blur, local_shuffle]
 IDS = torch.tensor([7, -1])
 
 
@@ -45,6 +53,11 @@ PASTE: dict[str, Any] = {
     "count": [1, 9], "blend": "alpha", "alpha": [0.3, 0.9], "feather": 2, "shape": "ellipse", "inside": "centre",
     "seed": 5, "samples": None, "check": True,
 }  # fmt: skip
+CLOUDS: dict[str, Any] = {
+    "cells": [4.0, 3.0], "octaves": 3, "persistence": 0.5, "lacunarity": 2.0, "combine": "any", "threshold": [120, 150],
+    "softness": 32, "texture": [110, 210], "blend": "alpha", "alpha": [0.3, 0.8], "min_area": 1, "seed": -1,
+    "samples": IDS, "check": None,
+}  # fmt: skip
 BLUR: dict[str, Any] = {
     "size": 5, "sigma": 0.0, "windows": None, "window": None, "seed": 5, "samples": None, "check": True,
 }  # fmt: skip
@@ -59,6 +72,8 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("paste_lesions", (images(), MASKS, *PACKED), PASTE),
     ("paste_lesions", (images(torch.uint8)[:, None], MASKS, *PACKED), {**PASTE, "blend": "max", "samples": IDS}),
     ("paste_lesions_out", (torch.empty(2, 30, 41), images(), MASKS, *PACKED), PASTE),
+    ("paste_clouds", (images(), MASKS), CLOUDS),
+    ("paste_clouds_out", (torch.empty(2, 30, 41), images(), MASKS), {**CLOUDS, "blend": "add", "samples": None}),
     ("gaussian_blur", (images(),), BLUR),
     ("gaussian_blur", (images(torch.uint8),), {**BLUR, "windows": 5, "window": [2, 9]}),
     ("gaussian_blur_out", (torch.empty(2, 30, 41), images()), BLUR),
@@ -105,6 +120,8 @@ def test_every_operation_and_argument_can_be_compiled(backend: str) -> None:
             perlin_noise([1, 4, 9, 8], cells=2, tileable=True, dtype=torch.float16, device="cpu", samples=range(3, 4)),
             perlin_noise(x.shape, samples=np.array([3, 4])),
             paste_lesions(grey[:, None], masks, BANK, count=3),
+            paste_clouds(x, masks, threshold=140, texture=200, alpha=0.5, samples=[3, 4]),
+            paste_clouds(grey[:, None], masks, cells=(3, 5), combine="union", blend="add", seed=2**64 - 1),
             gaussian_blur(x, size=3, sigma=1.5),
             gaussian_blur(grey, windows=4, window=(2, 5), seed=8),
             local_shuffle(x, grid=(2, 3)),
@@ -123,6 +140,7 @@ def test_out_is_written_and_returned(backend: str) -> None:
         perlin_noise(out.shape, seed=3, out=out)
         noise = out.clone()
         paste_lesions(x, MASKS, BANK, out=x)  # in place
+        paste_clouds(x, MASKS, seed=9, out=x)
         gaussian_blur(x, out=out)
         return noise + local_shuffle(out, out=out)
 
@@ -189,13 +207,14 @@ def test_a_damaged_bank_is_refused() -> None:
 CALLS_OUTSIDE: list[Callable[[torch.Tensor], Any]] = [
     lambda x: paste_lesions(x, MASKS, BANK, return_info=True)[1].counts,
     lambda x: paste_lesions(x.numpy(), MASKS.numpy(), BANK),
+    lambda x: paste_clouds(x, MASKS, return_info=True)[1].area,
     lambda x: gaussian_blur(x.numpy()),
     lambda x: local_shuffle(x.numpy()),
     lambda x: perlin_noise(x.shape, out=np.empty(x.shape, np.float32)),
 ]
 
 
-@pytest.mark.parametrize("function", CALLS_OUTSIDE, ids=["info", "paste", "blur", "shuffle", "noise"])
+@pytest.mark.parametrize("function", CALLS_OUTSIDE, ids=["info", "paste", "clouds", "blur", "shuffle", "noise"])
 def test_what_no_graph_can_hold_runs_beside_it(function: Callable[[torch.Tensor], Any]) -> None:
     x = images()
     result = torch.compile(function, backend="eager")(x)
