@@ -28,6 +28,7 @@ from .record import last_checkpoint, read_record
 from .seeding import seeded
 from .seen import SeenSlices, joined, overlap, read_seen, seen_slices
 from .task import Batch, Meter, Task, check_batch_norm, gathered
+from .usable import labelled_slices
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -132,11 +133,11 @@ def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
     from ..data.store import SliceStore
 
     store = SliceStore.open(config.store)
-    labelled = _labelled(store, "train")
+    labelled = labelled_slices(store, "train")
     subset_seed = config.seed if config.subset_seed is None else config.subset_seed
     units = store.groups if config.fraction_by == "groups" else store.ids
     train_indices = label_subset(labelled, store.labels, units, fraction=config.fraction, seed=subset_seed)
-    val_indices = _labelled(store, "val")
+    val_indices = labelled_slices(store, "val")
     if config.best_by in ("balanced_accuracy", "auroc") and len(np.unique(store.labels[val_indices])) < 2:
         raise DataError(
             f"best_by={config.best_by} needs both classes in the validation split, and {Path(store.path)} has one "
@@ -173,14 +174,6 @@ def _build(config: FinetuneConfig) -> tuple[Task, Mapping[str, Any]]:
         "training_slices": _seen(config, store, train_indices),
     }
     return task, facts
-
-
-def _labelled(store: SliceStore, split: str) -> np.ndarray:
-    indices = store.select(split)
-    labelled = indices[store.labels[indices] >= 0]
-    if len(labelled) == 0:
-        raise DataError(f"{Path(store.path)} has no labelled slice in its {split} split; prepare a store that has")
-    return labelled
 
 
 def _check_overlap(config: FinetuneConfig, store: SliceStore) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import DataError
 from ..models import PretextOutputs, UNet
 from .config import PretrainConfig, RunResult
 from .config.pretrain import NOISE, as_range, cloud_settings, scaled_lesions
@@ -22,6 +20,7 @@ from .restoration_meter import RestorationMeter
 from .seeding import seeded
 from .seen import seen_slices
 from .task import Batch, Meter, Task, check_batch_norm
+from .usable import normal_slices, require_masks
 
 if TYPE_CHECKING:
     from ..data.store import SliceStore
@@ -84,9 +83,9 @@ def _build(config: PretrainConfig) -> tuple[Task, Mapping[str, Any]]:
     from ..data.store import SliceStore
 
     store = SliceStore.open(config.store)
-    _require_masks(store, config.corruption)
-    train_indices = _normals(store, "train", config.skip_bad_masks)
-    val_indices = _normals(store, "val", config.skip_bad_masks)
+    require_masks(store, config.corruption)
+    train_indices = normal_slices(store, "train", config.skip_bad_masks)
+    val_indices = normal_slices(store, "val", config.skip_bad_masks)
     samples = config.samples_per_epoch or len(train_indices)
     with seeded(config.seed):
         model = make_unet(config.to_json())
@@ -142,22 +141,3 @@ def _bank(config: PretrainConfig, scaled: Mapping[str, Any]) -> Any:
     common |= {name: as_range(getattr(config, name)) for name in ("threshold", *NOISE, "lacunarity")}
     common |= {name: scaled[name] for name in ("patch", "cells")}
     return FreshLesions(**common) if config.lesions == "fresh" else LesionBank.generate(config.bank_count, **common)
-
-
-def _require_masks(store: SliceStore, corruption: str) -> None:
-    if corruption == "perlin" and store.info.get("mask_source") == "none":
-        raise DataError(
-            f"{Path(store.path)} was prepared without lung masks (--masks none), but pseudo lesions are pasted into "
-            "lungs: prepare it again without that option, or pretrain with --corruption gaussian or shuffle"
-        )
-
-
-def _normals(store: SliceStore, split: str, skip_bad_masks: bool) -> np.ndarray:
-    indices = store.select(split, label=0)
-    usable = indices[store.mask_ok[indices]] if skip_bad_masks else indices
-    if len(usable) == 0:
-        why = f"all {len(indices)} have an implausible lung mask (--no-skip-bad-masks takes them all the same)"
-        if len(indices) == 0:
-            why = f"none is labelled {store.class_names[0]!r}; prepare a store with such slices in that split"
-        raise DataError(f"{Path(store.path)} has no normal slice to use in its {split} split: {why}")
-    return cast(np.ndarray, usable)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...errors import ConfigError, DataError, PlrFastError
 from ..planning.plan import IMAGENET, DatasetPlan, Experiment, MethodPlan, Place
 from ..planning.settings import changed_settings, derived_seed, repeat_seeds, settings_sha256, training_config
@@ -15,8 +17,8 @@ from .stores import Split, open_store, slug
 from .tasks import EncoderTask
 
 if TYPE_CHECKING:
-    from ...recipes import Recipe
     from ...training import FinetuneConfig, PretrainConfig
+    from ...training.seen import SeenSlices
 
 _OTHER_VAL = 0.15  # of the slices of no data set of the experiment that an encoder is trained on
 
@@ -33,6 +35,8 @@ class Encoders:
         self.tasks: dict[str, EncoderTask] = {}
         self._fitting: set[str] = set()  # weights that fit, with the networks that they fit into
         self._weights: dict[str, str] = {}  # path of a file of weights -> its hash
+        self._seen: dict[str, SeenSlices] = {}  # place in the file -> what is trained on there
+        self._new: set[tuple[str, Path]] = set()  # places and splits that have no slice in common
         self._others: dict[tuple[str, str], Split] = {}  # slices of no data set, by name and place in the file
 
     def begin(
@@ -45,14 +49,19 @@ class Encoders:
         """
         if method.pretrain is not None:
             task = self._pretraining(dataset, method, split, config)
-            return task.sha256, task
-        if method.supervised is not None:
+        elif method.supervised is not None:
             task = self._supervised(method, config)
-            return task.sha256, task
+        else:
+            return self._weights_of(method, config), None
+        if method.other_place is not None:
+            self._require_new(method.other_place, method, split, config)
+        return task.sha256, task
+
+    def _weights_of(self, method: MethodPlan, config: FinetuneConfig) -> str:
         if method.init == "random" or method.init.startswith("timm:"):
-            return method.init, None
+            return method.init
         self._require_weights(method, config)
-        return self._weights_sha256(method.init), None
+        return self._weights_sha256(method.init)
 
     def _pretraining(
         self, dataset: DatasetPlan, method: MethodPlan, split: Split, finetune: FinetuneConfig
@@ -61,9 +70,10 @@ class Encoders:
         recipe, own = method.recipe or experiment.recipe, method.pretrain or {}
         place, layers = dataset.place, (experiment.pretrain, dataset.pretrain)
         if method.pretrain_on is not None:
-            # Settings of the data set are for its own slices.
-            place, layers = method.pretrain_on, (experiment.pretrain, {})
-            split = self._other_slices(place, recipe)
+            # Settings of the data set are for its own slices, but the network must be that of its cells.
+            network = {name: value for name, value in dataset.pretrain.items() if name in NETWORK}
+            place, layers = method.pretrain_on, (experiment.pretrain, network)
+            split = self._other_slices(place)
         config = training_config(
             "pretrain",
             recipe,
@@ -80,32 +90,28 @@ class Encoders:
         bank = self._weights_sha256(str(config.bank)) if config.bank is not None else None
         sha256 = settings_sha256({"pretrain": changed_settings(config), "bank": bank, "data": split.data_sha256})
         key = f"pretrain-{slug(place.name)}-{repeat}-{sha256[:12]}"
-        if key in self.tasks:
-            self.tasks[key] = self.tasks[key].shared_with(method.name)
-            return self.tasks[key]
-        normals = len(split.store.select("train", 0))
-        if not normals:
-            raise DataError(f"{where}: {place.name} has no normal slices in its training part to pretrain on")
-        self.tasks[key] = EncoderTask(
-            key=key,
-            kind="pretrain",
-            place=place.name,
-            methods=(method.name,),
-            config=replace(config, run=self.out / "runs" / "encoders" / key),
-            sha256=sha256,
-            repeat=repeat,
-            dataset=None if method.pretrain_on else dataset.name,
-            keep=experiment.keeps(repeat),
-            size=split.store.size,
-            samples=(config.samples_per_epoch or normals, len(split.store.select("val", 0))),
-        )
-        return self.tasks[key]
+        if key not in self.tasks:
+            train, val = (_normals(split, part, config, f"{where}: {place.name}") for part in ("train", "val"))
+            self.tasks[key] = EncoderTask(
+                key=key,
+                kind="pretrain",
+                place=place.name,
+                methods=(),
+                config=replace(config, run=self.out / "runs" / "encoders" / key),
+                sha256=sha256,
+                repeat=repeat,
+                dataset=None if method.pretrain_on else dataset.name,
+                keep=experiment.keeps(repeat),
+                size=split.store.size,
+                samples=(config.samples_per_epoch or len(train), len(val)),
+            )
+        return self._shared(key, method)
 
     def _supervised(self, method: MethodPlan, finetune: FinetuneConfig) -> EncoderTask:
         assert method.supervised is not None
         where = f"{method.where}: {method.name} (supervised)"
         place, recipe = method.supervised.place, method.recipe or self.experiment.recipe
-        split = self._other_slices(place, recipe)
+        split = self._other_slices(place)
         config = training_config(
             "finetune",
             recipe,
@@ -121,31 +127,53 @@ class Encoders:
         require_fit(config, finetune, where)
         sha256 = settings_sha256({"supervised": changed_settings(config), "data": split.data_sha256})
         key = f"supervised-{slug(place.name)}-{sha256[:12]}"
-        if key in self.tasks:
-            self.tasks[key] = self.tasks[key].shared_with(method.name)
-        else:
+        if key not in self.tasks:
+            train, val = (_labelled(split, part, f"{where}: {place.name}") for part in ("train", "val"))
             self.tasks[key] = EncoderTask(
                 key=key,
                 kind="supervised",
                 place=place.name,
-                methods=(method.name,),
+                methods=(),
                 config=replace(config, run=self.out / "runs" / "encoders" / key),
                 sha256=sha256,
                 repeat=0,
                 dataset=None,
                 keep=self.experiment.keeps(0),
                 size=split.store.size,
-                samples=(len(split.labelled("train")), len(split.labelled("val"))),
+                samples=(len(train), len(val)),
             )
+        return self._shared(key, method)
+
+    def _shared(self, key: str, method: MethodPlan) -> EncoderTask:
+        self.tasks[key] = self.tasks[key].shared_with(method.name)
         return self.tasks[key]
 
-    def _other_slices(self, place: Place, recipe: Recipe) -> Split:
+    def _other_slices(self, place: Place) -> Split:
         """Slices of no data set, the same for all repeats."""
         key = (place.name, place.where)
         if key not in self._others:
-            store = open_store(place, recipe, self.out, val_fraction=_OTHER_VAL, test_fraction=0.0)
+            store = open_store(place, self.experiment.recipe, self.out, val_fraction=_OTHER_VAL, test_fraction=0.0)
             self._others[key] = Split(store, 0)
         return self._others[key]
+
+    def _require_new(self, place: Place, method: MethodPlan, split: Split, config: FinetuneConfig) -> None:
+        """Refuse slices of ``place`` that the cells of ``split`` are judged on, before an encoder learns from them."""
+        from ...training.seen import overlap, seen_slices
+
+        if config.allow_overlap or (place.where, split.store.path) in self._new:
+            return
+        if place.where not in self._seen:
+            other = self._other_slices(place)
+            learnt = other.store.select("train", 0) if method.pretrain_on else other.labelled("train")
+            self._seen[place.where] = seen_slices(other.store, learnt)
+        found = overlap(self._seen[place.where], split.store)
+        if found.slices:
+            raise ConfigError(
+                f"{method.where}: {method.name}: {found.slices} of the {found.held_out} validation and test slices of "
+                f"{split.store.path} are among the training slices of {place.name}: results would tell what the "
+                "encoder remembers. Take other slices, or go on all the same with finetune: {allow_overlap: true}"
+            )
+        self._new.add((place.where, split.store.path))
 
     def _require_weights(self, method: MethodPlan, config: FinetuneConfig) -> None:
         """Refuse weights that the classifier cannot take, before anything is trained."""
@@ -171,6 +199,25 @@ class Encoders:
             file = path if path.is_file() else find_weights(path)
             self._weights[name] = file_sha256(file)
         return self._weights[name]
+
+
+def _normals(split: Split, part: str, config: PretrainConfig, where: str) -> np.ndarray:
+    from ...training.usable import normal_slices, require_masks
+
+    try:
+        require_masks(split.store, config.corruption)
+        return normal_slices(split.store, part, config.skip_bad_masks)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+
+
+def _labelled(split: Split, part: str, where: str) -> np.ndarray:
+    from ...training.usable import labelled_slices
+
+    try:
+        return labelled_slices(split.store, part)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def _require_patch(

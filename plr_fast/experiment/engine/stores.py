@@ -19,7 +19,7 @@ from ...data.store import SliceStore
 from ...errors import ConfigError, DataError
 from ...files import require_space, storage_error
 from ..planning.plan import DatasetPlan, Place
-from ..planning.settings import derived_seed, prepare_config, settings_sha256
+from ..planning.settings import derived_seed, in_words_of_a_file, prepare_config, settings_sha256
 from ..results import DatasetInfo, Unit
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ class Split:
 
 def prepare_settings(place: Place, recipe: Recipe, out: Path, **shares: float) -> PrepareConfig:
     """How ``place`` is prepared; the folder's name tells other settings apart."""
-    config = prepare_config(
-        recipe, place.prepare, source=str(place.source), out=out / "stores" / "x", where=place.where, **shares
-    )
+    where, run = f"{place.where}: {place.name}", out / "stores" / "x"
+    config = prepare_config(recipe, place.prepare, source=str(place.source), out=run, where=where, **shares)
     # Without where it lies: the folder of an experiment may be moved.
     digest = settings_sha256({**config.pixel_settings(), "all": repr(replace(config, jobs=None, out=Path()))})[:8]
     return replace(config, out=out / "stores" / f"{slug(place.name)}-{digest}")
@@ -83,8 +82,7 @@ def open_store(place: Place, recipe: Recipe, out: Path, **shares: float) -> Slic
         try:
             prepare(config)
         except (ConfigError, DataError) as error:
-            hint = " (here, --NAME is NAME of prepare)" if " --" in str(error) else ""
-            raise type(error)(f"{place.where}: {place.name}: {error}{hint}") from error
+            raise type(error)(f"{place.where}: {place.name}: {in_words_of_a_file(error)}") from error
     return SliceStore.open(config.out)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ...errors import ConfigError
 from ...spelling import nearest
-from .plan import IMAGENET, PHANTOM, Experiment, MethodPlan, Place
+from .plan import IMAGENET, PHANTOM, DatasetPlan, Experiment, MethodPlan, Place
 
 
 def with_data(experiment: Experiment, data: Mapping[str, str]) -> Experiment:
@@ -30,18 +30,41 @@ def with_data(experiment: Experiment, data: Mapping[str, str]) -> Experiment:
                 f"({', '.join(sorted(known))})"
             )
     left_out: list[str] = []
-    datasets = []
+    datasets = _datasets_there(experiment, data, left_out)
+    if not datasets:
+        raise ConfigError(f"{experiment.path}: no data set is left: {' '.join(left_out)}")
+    methods = _methods_there(experiment, data, [dataset.name for dataset in datasets], left_out)
+    if experiment.baseline not in [method.name for method in methods]:
+        raise ConfigError(f"{experiment.path}: the baseline {experiment.baseline} is missing: {' '.join(left_out)}")
+    return replace(experiment, datasets=tuple(datasets), methods=tuple(methods), left_out=tuple(left_out))
+
+
+def _datasets_there(experiment: Experiment, data: Mapping[str, str], left_out: list[str]) -> list[DatasetPlan]:
+    found = []
     for dataset in experiment.datasets:
         dataset = replace(dataset, place=_filled(dataset.place, data))
-        if missing := _missing(dataset.place):
-            if not dataset.optional:
-                raise ConfigError(missing)
+        missing = _missing(dataset.place)
+        if not missing:
+            found.append(dataset)
+        elif dataset.optional:
             left_out.append(f"The data set {dataset.name} was left out: {missing}.")
-            continue
-        datasets.append(dataset)
-    methods = []
+        else:
+            raise ConfigError(missing)
+    return found
+
+
+def _methods_there(
+    experiment: Experiment, data: Mapping[str, str], there: Sequence[str], left_out: list[str]
+) -> list[MethodPlan]:
+    found = []
     for method in experiment.methods:
         missing = ""
+        if method.datasets is not None:
+            named = method.datasets
+            method = replace(method, datasets=tuple(name for name in named if name in there))
+            if not method.datasets:
+                left_out.append(f"The method {method.name} was left out: it runs on {', '.join(named)} alone.")
+                continue
         if method.supervised is not None:
             place = _filled(method.supervised.place, data)
             method = replace(method, supervised=replace(method.supervised, place=place))
@@ -52,24 +75,13 @@ def with_data(experiment: Experiment, data: Mapping[str, str]) -> Experiment:
             missing = _missing(place)
         elif method.init != "random":
             method, missing = _with_weights(method, data)
-        if missing:
-            if not method.optional:
-                raise ConfigError(missing)
+        if not missing:
+            found.append(method)
+        elif method.optional:
             left_out.append(f"The method {method.name} was left out: {missing}.")
-            continue
-        methods.append(method)
-    if not datasets:
-        raise ConfigError(f"{experiment.path}: no data set is left: {' '.join(left_out)}")
-    if experiment.baseline not in [method.name for method in methods]:
-        raise ConfigError(f"{experiment.path}: the baseline {experiment.baseline} is missing: {' '.join(left_out)}")
-    there = {dataset.name for dataset in datasets}
-    methods = [
-        replace(method, datasets=tuple(name for name in method.datasets if name in there))
-        if method.datasets
-        else method
-        for method in methods
-    ]
-    return replace(experiment, datasets=tuple(datasets), methods=tuple(methods), left_out=tuple(left_out))
+        else:
+            raise ConfigError(missing)
+    return found
 
 
 def _filled(place: Place, data: Mapping[str, str]) -> Place:

@@ -18,6 +18,7 @@ from ..results import CellKey, MethodKind, Unit
 from .card_facts import card_facts
 from .places import with_data
 from .plan import (
+    IMAGENET,
     PHANTOM,
     DatasetPlan,
     Experiment,
@@ -82,8 +83,9 @@ def load_experiment(
 
     Args:
         name: what has neither folder nor suffix is the name of a shipped one.
-        data: name of a data set, of a method's ``supervised`` data, or of a method with ``init: 'imagenet:'`` -> its
-            path: a slice store, whatever prepare reads, or the file of weights. It replaces what the file says.
+        data: name of a data set, of a method's ``supervised`` or ``pretrain_on`` data, or of a method with
+            ``init: 'imagenet:'`` -> its path: a slice store, whatever prepare reads, or the file of weights. It
+            replaces what the file says.
         keep: instead of the file's.
         need_data: False: for reading only; nothing is filled in, left out or looked for.
 
@@ -229,7 +231,9 @@ class _Reader:
         pretrain_on = None
         if "pretrain_on" in found:
             if pretrain is None:
-                found["pretrain_on"].fail(f"pretrain_on has no meaning for {name}, which is not pretrained")
+                found["pretrain_on"].fail(
+                    f"pretrain_on has no meaning for {name}, which is not pretrained: give pretrain: {{}} beside it"
+                )
             inner = found["pretrain_on"].mapping(("name", *_PLACE), required=("name",))
             pretrain_on = self._place(found["pretrain_on"], inner, _name(inner["name"]))
         ways = [key for key, given in (("pretrain", pretrain is not None), ("supervised", supervised)) if given]
@@ -291,14 +295,31 @@ class _Reader:
             files[file] = name
 
     def _check_places(self, node: Node, datasets: Sequence[DatasetPlan], methods: Sequence[MethodPlan]) -> None:
-        names = [dataset.name for dataset in datasets]
+        """Names of ``--data`` must mean one thing each."""
+        sets = {_file_name(dataset.name): dataset.name for dataset in datasets}
+        weights = [method.name for method in methods if method.init.startswith(IMAGENET)]
+        others: dict[str, Place] = {}
         for item, method in zip(node.items(), methods, strict=True):
             place = method.other_place
-            if place is not None and place.name in names:
+            if place is None:
+                continue
+            said = f"{method.name}: {place.name!r}"
+            if _file_name(place.name) in sets:
                 item.fail(
-                    f"{method.name}: {place.name!r} is the name of a data set: give the slices that an encoder is "
-                    "trained on first another name"
+                    f"{said} is the name of the data set {sets[_file_name(place.name)]}: give the slices that an "
+                    "encoder is trained on first another name"
                 )
+            if place.name in weights:
+                item.fail(f"{said} is the name of a method with weights of its own: give the slices another name")
+            first = others.setdefault(_file_name(place.name), place)
+            if (first.name, first.source, first.store, first.prepare) != (
+                *(place.name, place.source, place.store, place.prepare),
+            ):
+                item.fail(f"{said} is named at {first.where}, too, with other slices: give each a name of its own")
+
+
+def _file_name(name: str) -> str:
+    return CellKey(name, "x", 1.0, 0).file_name
 
 
 def _recipe(node: Node) -> Recipe:

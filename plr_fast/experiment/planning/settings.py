@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ...errors import ConfigError
+from ...errors import ConfigError, PlrFastError
 from ...recipes import Recipe
 from ...recipes.sections import config_class
 
@@ -113,8 +113,13 @@ def prepare_config(
         config = replace(config, **idle)
         config.validate()
     except (ConfigError, DataError) as error:
-        raise type(error)(f"{where}: {error}") from None
+        raise type(error)(f"{where}: {in_words_of_a_file(error)}") from None
     return config
+
+
+def in_words_of_a_file(error: PlrFastError) -> str:
+    """The message of ``error`` for people who gave settings of prepare in a file."""
+    return f"{error} (here, --NAME is NAME of prepare)" if "--" in str(error) else str(error)
 
 
 def named_settings(config: TrainConfig) -> dict[str, Any]:

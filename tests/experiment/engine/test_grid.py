@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import save_file
 
 from plr_fast.data.prepare import write_phantom_store
-from plr_fast.data.store import SliceStore
+from plr_fast.data.store import SliceRecord, SliceStore, StoreWriter
 from plr_fast.errors import CheckpointError, ConfigError, DataError
 from plr_fast.experiment.engine.grid import Grid, build_grid
 from plr_fast.experiment.engine.stores import prepare_settings
@@ -54,6 +54,25 @@ def make(store: Path, tmp_path: Path) -> Callable[..., Grid]:
         return build_grid(load_experiment(path), tmp_path / "out")
 
     return build
+
+
+def write_others(path: Path, patients: int = 10, **shares: float) -> Path:
+    """A phantom whose slices have names of their own: all phantoms look alike, and have the same names."""
+    write_phantom_store(
+        path.with_suffix(".phantom"), patients=patients, slices_per_patient=2, size=32, seed=9, **shares
+    )
+    store = SliceStore.open(path.with_suffix(".phantom"))
+    with StoreWriter(path, size=store.size, count=len(store), class_names=store.class_names) as writer:
+        for index in range(len(store)):
+            names = {"id": f"other {index}", "group": str(store.groups[index]), "split": str(store.splits[index])}
+            record = SliceRecord(**names, label=int(store.labels[index]))
+            writer.add(store.slices[index] // 2, store.masks[index], record)
+    return path
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_others(tmp_path_factory.mktemp("other") / "store")
 
 
 def hashes(grid: Grid) -> dict[str, str]:
@@ -179,8 +198,8 @@ def test_too_few_groups_are_told_before_any_work(make: Callable[..., Grid], tmp_
         make(("store: STORE, repeats", f"store: '{tmp_path / 'few'}', val_fraction: 0.7, repeats"))
 
 
-def test_supervised_encoders_are_trained_once_for_all_cells(make: Callable[..., Grid], store: Path) -> None:
-    new = f"kind: paper, supervised: {{name: rays, store: '{store}', finetune: {{epochs: 1}}}}"
+def test_supervised_encoders_are_trained_once_for_all_cells(make: Callable[..., Grid], other: Path) -> None:
+    new = f"kind: paper, supervised: {{name: rays, store: '{other}', finetune: {{epochs: 1}}}}"
     grid = make(("kind: paper, pretrain: {corruption: gaussian}", new))
     encoders = [task for key, task in grid.encoders.items() if key.startswith("supervised")]
     assert len(encoders) == 1
@@ -188,22 +207,8 @@ def test_supervised_encoders_are_trained_once_for_all_cells(make: Callable[..., 
     assert {task.needs for task in grid.cells if task.cell.method == "PLR-G"} == {encoders[0].key}
 
 
-ELSEWHERE = (
-    "pretrain: {corruption: gaussian}",
-    "pretrain: {corruption: gaussian}, pretrain_on: {name: other, store: 'OTHER'}",
-)
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("other") / "store"
-    write_phantom_store(path, patients=10, slices_per_patient=2, size=32, seed=9)
-    return path
-
-
 def test_encoders_may_be_pretrained_on_other_slices(make: Callable[..., Grid], other: Path) -> None:
-    old = "pretrain: {corruption: gaussian}"
-    here, grid = make(), make((old, f"{old}, pretrain_on: {{name: other, store: '{other}'}}"))
+    here, grid = make(), make(elsewhere(other))
     encoders = [task for task in grid.encoders.values() if task.place == "other"]
     assert {task.config.store for task in encoders} == {other}
     assert {task.dataset for task in encoders} == {None}
@@ -215,6 +220,44 @@ def test_encoders_may_be_pretrained_on_other_slices(make: Callable[..., Grid], o
     assert allowed == {"RI": False, "PLR-P": True, "PLR-G": False}
     before, after = hashes(here), hashes(grid)
     assert {key for key in after if before[key] != after[key]} == {key for key in after if "--plr-g--" in key}
+
+
+def elsewhere(store: Path, more: str = "") -> tuple[str, str]:
+    """What pretrains PLR-G on ``store``."""
+    old = "pretrain: {corruption: gaussian}"
+    return old, f"{old}, pretrain_on: {{name: other, store: '{store}'}}{more}"
+
+
+def test_encoders_that_would_learn_held_out_slices_are_refused_before_any_work(
+    make: Callable[..., Grid], store: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"line 8: PLR-G: \d+ of the \d+ .* among the training slices of other"):
+        make(elsewhere(store))
+    assert make(elsewhere(store, ", finetune: {allow_overlap: true}")).cells
+
+
+def test_other_slices_must_do_for_their_task(make: Callable[..., Grid], tmp_path: Path) -> None:
+    write_others(tmp_path / "no-val", val_fraction=0.0)
+    with pytest.raises(DataError, match=r"PLR-G: other: .* no normal slice to use in its val split"):
+        make(elsewhere(tmp_path / "no-val"))
+
+
+def test_other_slices_have_the_network_of_the_data_set_and_nothing_else(make: Callable[..., Grid], other: Path) -> None:
+    new = "pretrain: {norm: none, epochs: 7}, finetune: {norm: none}, repeats"
+    grid = make(("repeats", new), elsewhere(other))
+    found = {task.place: (task.config.norm, task.config.epochs) for task in grid.encoders.values()}
+    assert found == {"one": ("none", 7), "other": ("none", 2)}
+
+
+def test_two_data_sets_share_encoders_of_other_slices(make: Callable[..., Grid], other: Path, tmp_path: Path) -> None:
+    write_phantom_store(tmp_path / "two", patients=24, slices_per_patient=2, size=32, seed=4)
+    second = f"methods:\n  - {{name: two, store: '{tmp_path / 'two'}', repeats: 4, test_fraction: 0.25}}\n"
+    grid = make(("methods:\n", f"{second.split(chr(10), 1)[1]}methods:\n"), elsewhere(other))
+    encoders = {task.key for task in grid.encoders.values() if task.place == "other"}
+    assert len(encoders) == 4
+    for name in ("one", "two"):
+        cells = [task for task in grid.cells if task.cell.dataset == name and task.cell.method == "PLR-G"]
+        assert {task.needs for task in cells} == encoders
 
 
 def test_repeats_of_single_slices_share_the_pixels_of_one_store(make: Callable[..., Grid], store: Path) -> None:

@@ -183,15 +183,39 @@ def test_slices_to_pretrain_on_may_come_from_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("corruption: perlin}", "corruption: perlin}, pretrain_on: {name: one}", "'one' is the name of a data set"),
+        ("corruption: perlin}", "corruption: perlin}, pretrain_on: {name: one}", "'one' is the name of the data set"),
+        (
+            "corruption: perlin}",
+            "corruption: perlin}, pretrain_on: {name: One}",
+            "'One' is the name of the data set one",
+        ),
         ("corruption: perlin}", "corruption: perlin}, pretrain_on: {store: x}", "lacks 'name'"),
-        ("kind: paper}", "kind: paper, pretrain_on: {name: x}}", "RI, which is not pretrained"),
+        ("kind: paper}", "kind: paper, pretrain_on: {name: x}}", "RI, which is not pretrained: give pretrain: {}"),
+        (
+            "corruption: perlin}",
+            "corruption: perlin}, pretrain_on: {name: x}}\n  - {name: B, kind: paper, supervised: {name: x, store: y}",
+            "'x' is named at .* line 9, too",
+        ),
+        (
+            "corruption: perlin}",
+            "corruption: perlin}, pretrain_on: {name: B}}\n  - {name: B, kind: paper, init: 'imagenet:'",
+            "'B' is the name of a method with weights",
+        ),
     ],
 )
 def test_mistakes_of_where_to_pretrain(tmp_path: Path, old: str, new: str, says: str) -> None:
     assert old in GOOD
     with pytest.raises(ConfigError, match=says):
         load_experiment(write(tmp_path, GOOD.replace(old, new, 1)))
+
+
+def test_a_method_without_a_data_set_needs_no_data(tmp_path: Path) -> None:
+    second = "  - {name: two, optional: true}\nmethods:"
+    method = "corruption: perlin}, datasets: [two], pretrain_on: {name: others}"
+    text = GOOD.replace("methods:", second).replace("corruption: perlin}", method)
+    experiment = load_experiment(write(tmp_path, text))
+    assert [one.name for one in experiment.methods] == ["RI"]
+    assert "PLR-P was left out: it runs on two alone" in experiment.left_out[1]
 
 
 @pytest.mark.parametrize("name", CONTROLS)
