@@ -210,7 +210,10 @@ def _check_columns(file: Path, names: Sequence[str], wanted: Sequence[str]) -> N
         raise DataError(f"{file}: the column {double[0]!r} occurs twice")
     for name in wanted:
         if name not in names:
-            raise DataError(f"{file} has no column {name!r}; its columns are {', '.join(names)}{nearest(name, names)}")
+            raise DataError(
+                f"{file} has no column {name!r}; its columns are {', '.join(names)}{nearest(name, names)} "
+                "(options like --file-column name other columns)"
+            )
 
 
 def _inside(root: Path, name: str, where: str) -> Path:

@@ -58,7 +58,7 @@ class ExperimentOptions:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.examples < 0:
             raise ConfigError(f"examples must be at least 0, not {self.examples}")
-        if self.lesions is not None and not self.lesions.is_dir():
+        if self.lesions is not None and not Path(self.lesions).is_dir():
             raise ConfigError(f"lesions is no folder: {self.lesions}")
         if self.dry_run and self.report_only:
             raise ConfigError("give --dry-run or --report-only, not both")

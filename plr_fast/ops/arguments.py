@@ -186,7 +186,8 @@ def planes(array: Any, name: str) -> Any:
     if array.ndim == 4 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 3:
-        raise ValueError(f"{name} must have shape (B, H, W) or (B, 1, H, W), not {tuple(array.shape)}")
+        hint = {2: f": one slice is {name}[None]", 4: ": slices are grey, with one channel"}.get(array.ndim, "")
+        raise ValueError(f"{name} must have shape (B, H, W) or (B, 1, H, W), not {tuple(array.shape)}{hint}")
     _, height, width = array.shape
     if height * width >= _MOST_PIXELS:
         raise ValueError(f"{name} must have fewer than 2^31 pixels each, not {height} x {width}")
@@ -232,7 +233,7 @@ def mask_batch(masks: Array, shape: tuple[int, ...], name: str = "masks", *, hom
     same_home(home, masks, name)
     array = planes(array_of(home, masks, name), name)
     if home.dtype(array) not in ("bool", "uint8"):
-        raise TypeError(f"{name} must be bool or uint8, not {home.dtype(array)}")
+        raise TypeError(f"{name} must be bool or uint8, not {home.dtype(array)}: pass for instance {name} > 0")
     if tuple(array.shape) != shape:
         raise ValueError(f"{name} must have the shape of the images, {shape}, not {tuple(array.shape)}")
     array = home.contiguous(array)

@@ -46,7 +46,7 @@ def perlin_noise(
     seed: int = ...,
     samples: Iterable[int] | torch.Tensor | None = ...,
     tileable: bool = ...,
-    dtype: DTypeName | torch.dtype = ...,
+    dtype: DTypeName | torch.dtype | np.dtype[Any] | type[np.generic] = ...,
     grey: Literal["fixed", "minmax"] = ...,
     device: str | torch.device | None = ...,
     out: None = ...,
@@ -64,7 +64,7 @@ def perlin_noise(
     seed: int = ...,
     samples: Iterable[int] | torch.Tensor | None = ...,
     tileable: bool = ...,
-    dtype: DTypeName | torch.dtype = ...,
+    dtype: DTypeName | torch.dtype | np.dtype[Any] | type[np.generic] = ...,
     grey: Literal["fixed", "minmax"] = ...,
     device: str | torch.device | None = ...,
     out: Out,
@@ -81,7 +81,7 @@ def perlin_noise(
     seed: int = 0,
     samples: Iterable[int] | torch.Tensor | None = None,
     tileable: bool = False,
-    dtype: DTypeName | torch.dtype = "float32",
+    dtype: DTypeName | torch.dtype | np.dtype[Any] | type[np.generic] = "float32",
     grey: Literal["fixed", "minmax"] = "fixed",
     device: str | torch.device | None = None,
     out: torch.Tensor | np.ndarray | None = None,
@@ -101,7 +101,7 @@ def perlin_noise(
         seed: 0..2^64-1.
         samples: ids of the samples (integers that fit int64), one per batch entry; default 0..B-1.
         tileable: make opposite edges meet; every octave must then have whole cells on every axis.
-        dtype: "float32", "float16", "bfloat16" (both rounded from float32) or "uint8", or the torch dtype.
+        dtype: "float32", "float16", "bfloat16" (both rounded from float32) or "uint8", or the dtype of torch or NumPy.
         grey: for uint8, "fixed" maps -1..1 to 0..255; "minmax" maps each sample's own extremes to 0..255, as the
             paper's rule "mean grey above 180" presumes (a flat sample becomes 0).
         device: of the result: "cpu" (the same as None), "cuda", "cuda:1", ...; with ``out``, that of ``out``.
@@ -290,6 +290,8 @@ def _cells(cells: object, dims: int) -> tuple[float, float, float]:
 
 
 def _format(dtype: object, grey: object) -> NoiseFormat:
+    if isinstance(dtype, np.dtype) or (isinstance(dtype, type) and issubclass(dtype, np.generic)):
+        dtype = np.dtype(dtype).name
     name = choice(_name(dtype) if isinstance(dtype, torch.dtype) else dtype, "dtype", _DTYPES)
     scale = choice(grey, "grey", ("fixed", "minmax"))
     return cast(NoiseFormat, scale if name == "uint8" else name)

@@ -150,7 +150,8 @@ def paste_lesions(
         count: patches per image, or a range (low, high) with both ends included, drawn for each image.
         blend: "replace" (the paper's), "max" (the brighter of the two), "alpha" (mixed by ``alpha``) or "add" (patch
             times ``alpha`` added, held at white).
-        alpha: opacity 0..1 for "alpha" and "add", or a range drawn for each patch; kept in steps of 1/256.
+        alpha: opacity 0..1 for "alpha" and "add" (the others have no use for it), or a range drawn for each patch; kept
+            in steps of 1/256.
         feather: pixels over which "alpha" and "add" fade in from the edge of a rectangle or an ellipse.
         shape: "rectangle" (the paper's), "ellipse" (with an edge about ``feather`` + 1 pixels wide) or "cloud" (soft
             all over: the brighter the patch and the nearer its middle, the denser). "replace" and "max" know no

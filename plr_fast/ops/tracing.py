@@ -19,6 +19,8 @@ def perlin_noise(shape: Any, *, cells: Any, dtype: Any, device: Any, out: Any, *
         return _untraced("perlin_noise")(shape, cells=cells, dtype=dtype, device=device, out=out, **settings)
     settings["device"] = None if device is None or out is not None else torch.device(device)
     settings["cells"] = _each(cells, len(shape) - 1)
+    if not isinstance(dtype, (str, torch.dtype)):
+        dtype = np.dtype(dtype).name
     settings["dtype"] = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     return _call("perlin_noise", [list(shape)], out, settings)
 

@@ -34,7 +34,7 @@ def label_subset(
         DataError: a class has no labelled slice in ``indices``, or none in the subset.
     """
     if not 0.0 < fraction <= 1.0:
-        raise ConfigError(f"fraction must be above 0 and at most 1, not {fraction}")
+        raise ConfigError(f"fraction must be above 0 and at most 1 (10 % is 0.1), not {fraction}")
     chosen_labels, chosen_groups = labels[indices], groups[indices]
     _require_both(chosen_labels, "the labelled training slices")
     names, inverse = np.unique(chosen_groups, return_inverse=True)

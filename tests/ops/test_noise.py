@@ -103,6 +103,15 @@ def test_half_formats_are_rounded_to_nearest_even(backend: str, dtype: Any, targ
     assert torch.equal(perlin_noise((6, 67, 71), seed=2, octaves=5, dtype=target), full.to(target))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])
+def test_dtypes_of_numpy_are_those_of_torch(dtype: Any) -> None:
+    expected = perlin_noise((2, 9, 8), dtype=dtype)
+    for same in (np.dtype(dtype), getattr(np, dtype), getattr(torch, dtype)):
+        assert torch.equal(perlin_noise((2, 9, 8), dtype=same), expected)
+    with pytest.raises(ValueError, match="not 'float64'"):
+        perlin_noise((2, 9, 8), dtype=np.float64)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "uint8"])
 @pytest.mark.parametrize("grey", ["fixed", "minmax"])
 def test_other_formats_equal_the_textbook(backend: str, dtype: Any, grey: Any) -> None:

@@ -417,6 +417,8 @@ def damaged(value: float) -> np.ndarray:
 
 BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"images": np.zeros((50, 37), np.uint8)}, ValueError, r"images must have shape \(B, H, W\) or \(B, 1, H, W\)"),
+    ({"images": np.zeros((50, 37), np.uint8)}, ValueError, r"one slice is images\[None\]"),
+    ({"images": np.zeros((4, 3, 50, 37), np.uint8)}, ValueError, "slices are grey, with one channel"),
     ({"images": np.zeros((4, 3, 50, 37), np.uint8)}, ValueError, r"not \(4, 3, 50, 37\)"),
     ({"images": np.zeros((4, 0, 37), np.uint8)}, ValueError, "at least one pixel"),
     ({"images": np.zeros((4, 50, 37))}, TypeError, "images must be uint8 or float32, not float64"),

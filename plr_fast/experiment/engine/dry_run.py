@@ -50,7 +50,7 @@ def show(
             for found, task in zip(known, schedule.waiting, strict=True)
         ]
         rows.append(_time_row(schedule.waiting, times, known, watch, len(devices), threads, devices[0]))
-        rows.append(_disk_row(grid, watch, len(devices), out))
+        rows.append(_disk_row(schedule.waiting, watch, len(devices), out))
     rows.append(f"folder: {out}")
     for row in rows:
         console.print(row, markup=False, highlight=False, soft_wrap=True)
@@ -99,20 +99,21 @@ def _time_row(
     return (
         f"estimated time: {duration(whole)} with {workers} workers of {threads} threads on {device} (encoders "
         f"{duration(training / workers)}, cells {duration((sum(times) - training) / workers)}), from "
-        f"{' and '.join(how)}"
+        f"{' and '.join(how) or 'what controls usually take'}"
     )
 
 
-def _disk_row(grid: Grid, watch: Stopwatch, workers: int, out: Path) -> str:
-    networks = [task for task in grid.cells if task.control is None]
-    all_tasks: list[Task] = [*grid.encoders.values(), *networks]
-    sizes = {task.key: watch.speed(task).size for task in _first_of_each_kind(all_tasks)}
+def _disk_row(tasks: Sequence[Task], watch: Stopwatch, workers: int, out: Path) -> str:
+    """Of what is still to be trained; networks of finished tasks have their room already."""
+    networks = [task for task in tasks if isinstance(task, EncoderTask) or task.control is None]
+    sizes = {task.key: watch.speed(task).size for task in _first_of_each_kind(networks)}
     largest = max(sizes.values(), default=0)
-    kept = sum(largest for task in all_tasks if task.keep)
-    between = sum(largest for task in grid.encoders.values() if not task.keep)
+    kept = sum(largest for task in networks if task.keep)
+    between = sum(largest for task in networks if isinstance(task, EncoderTask) and not task.keep)
+    count = sum(task.keep for task in networks)
     return (
-        f"room on the disk of {out}: at most {_bytes(kept)} for {sum(task.keep for task in all_tasks)} networks that "
-        f"are kept, and {_bytes(between + _COPIES * workers * largest)} in between"
+        f"more room on the disk of {out}: at most {_bytes(kept)} for {count} networks that are kept, and "
+        f"{_bytes(between + _COPIES * workers * largest)} in between"
     )
 
 

@@ -277,7 +277,7 @@ class _Reader:
             else:
                 entry = FractionPlan(item.typed(float), None, {})
             if not 0.0 < entry.fraction <= 1.0:
-                item.fail(f"a fraction must be above 0 and at most 1, not {entry.fraction:g}")
+                item.fail(f"a fraction must be above 0 and at most 1 (10 % is 0.1), not {entry.fraction:g}")
             # File names and tables have six digits of it.
             if any(f"{entry.fraction:g}" == f"{other.fraction:g}" for other in found):
                 item.fail(f"the fraction {entry.fraction:g} stands there twice")
