@@ -10,12 +10,13 @@ from rich.markup import escape
 from rich.table import Table as Printed
 
 from ..console import progress_bar
+from ..evaluation.figures import listing
 from ..files import write_text
 from .engine.leaks import Leaks, read_leaks
 from .evidence.similarity import LikenessConfig, similarity
 from .evidence.statistics import DatasetStatistics, experiment_statistics
-from .figures import experiment_figures
-from .outputs import drop_former_outputs
+from .figures import NO_REAL_LESIONS, experiment_figures
+from .outputs import add_outputs, drop_former_outputs
 from .report import Download, effects, write_page
 from .results import DatasetInfo, Results
 from .table import Table
@@ -26,17 +27,20 @@ from .writing.model_card import model_card
 from .writing.tables import all_tables, write_tables
 
 TABLES = "tables"
+WRITTEN = ("report.html", "tables", "figures", "model_card.md", "checklist.md")
 
 
-def finish(results: Results, out: Path, *, lesions: Path | None = None, examples: int = 2) -> None:
+def finish(results: Results, out: Path, *, lesions: Path | None = None, examples: int = 2, drop: bool = True) -> None:
     """Write everything that is made of the results, and print a short table for each data set.
 
     Args:
         results: the experiment, finished or not.
         out: its folder. Written: ``report.html``, ``tables/``, ``figures/``, ``model_card.md``, ``checklist.md``;
-            tables and figures that only a former call made are deleted.
+            nothing while there are no cells.
         lesions: folder of real lesions, for table III and figure 7.
         examples: slices in each kind of picture.
+        drop: delete tables and charts that only a former call made, and pictures of slices if this call draws all
+            that there can be. False: delete nothing.
 
     Raises:
         DataError: cells contradict each other, or ``lesions`` is not as it should be.
@@ -45,10 +49,18 @@ def finish(results: Results, out: Path, *, lesions: Path | None = None, examples
     console = Console()
     if results.cells:
         statistics = experiment_statistics(results)
-        _write(results, statistics, out, lesions, examples)
+        _write(results, statistics, out, lesions, examples, drop)
         for dataset in results.plan.datasets:
             if results.select(dataset=dataset.name):
                 console.print(summary(statistics[dataset.name], dataset))
+    elif former := [name for name in WRITTEN if (out / name).exists()]:
+        console.print(
+            f"no cell is finished, so no report was made: {listing(former)} in {out} are what an earlier call made of "
+            "results that are no longer there",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if results.missing:
         console.print(f"{len(results.missing)} of {len(results.plan.cells)} cells are still missing", highlight=False)
     for sentence in results.plan.facts.get("left_out", ()):
@@ -88,6 +100,7 @@ def _write(
     out: Path,
     lesions: Path | None,
     examples: int,
+    drop: bool,
 ) -> None:
     leaks = read_leaks(out)
     told = _sentences(leaks, results)
@@ -119,7 +132,18 @@ def _write(
     )
     pictures = [entry.file for entry in drawn.figures]
     pictures += [file for pair in drawn.comparisons for file in (pair.before, pair.after)]
-    drop_former_outputs(out, [*(f"{TABLES}/{path.name}" for path in (*files, *data)), *pictures])
+    written = [*(f"{TABLES}/{path.name}" for path in (*files, *data)), *pictures]
+    if drop:
+        drop_former_outputs(out, written, pictures=_all_drawn(results, drawn.absent, examples))
+    else:
+        add_outputs(out, written)
+
+
+def _all_drawn(results: Results, absent: Sequence[str], examples: int) -> bool:
+    """Whether no picture is missing for want of a network, of slices, or of being asked for."""
+    shown = [cell for cell in results.cells if cell.key.repeat == 0 and "control" not in cell.facts]
+    kept = not results.missing and all("run" in cell.facts for cell in shown)
+    return examples > 0 and kept and not set(absent) - {NO_REAL_LESIONS}
 
 
 def _sentences(leaks: Sequence[Leaks], results: Results) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +18,13 @@ from .engine.pool import Pool
 from .engine.progress import Board
 from .engine.schedule import Schedule, kinds_of
 from .engine.stores import require_writable
-from .engine.tasks import Done, Failed, Progress, Stopped, Task
+from .engine.tasks import CellTask, Done, Failed, Progress, Stopped, Task
 from .engine.train_cell import is_trained, same_settings
 from .finish import finish
 from .options import ExperimentOptions, devices_and_threads
 from .planning.plan import Experiment
 from .planning.plan_reader import load_experiment
-from .results import Results, read_cell, read_results, write_plan
+from .results import CellResult, Results, read_cell, read_results, write_plan
 
 FAILURES = "failures.json"
 _SAVING = 60.0  # seconds that workers have to save after Ctrl-C
@@ -35,7 +34,8 @@ def run_experiment(options: ExperimentOptions) -> Results:
     """Do what is still to be done of an experiment, then make tables and report of all that is there.
 
     Returns:
-        The results, also where some cells could not be trained for ``options.only`` or a dry run.
+        The results, also where cells are missing because of ``options.only``; of a dry run without cells, also where
+        there are some.
 
     Raises:
         ConfigError, DataError, StoreError: something cannot work; nothing has been trained.
@@ -50,7 +50,8 @@ def run_experiment(options: ExperimentOptions) -> Results:
     out = options.out or Path("experiments") / experiment.name
     if options.report_only:
         results = _retold(read_results(out), experiment)
-        finish(results, out, lesions=options.lesions, examples=options.examples)
+        # No lock is taken: what is not of these results may be the newer work of an experiment that runs.
+        finish(results, out, lesions=options.lesions, examples=options.examples, drop=False)
         return results
     devices, share = devices_and_threads(options.devices, options.jobs)
     threads = options.threads or share
@@ -150,19 +151,9 @@ def _look(grid: Grid, out: Path) -> tuple[set[str], list[tuple[list[tuple[str, .
     done: set[str] = set()
     known: list[tuple[list[tuple[str, ...]], float, float]] = []
     for task in grid.cells:
-        try:
-            cell = read_cell(out, task.cell)
-        except DataError as error:
-            console.print(f"{error}: done so now", markup=False, highlight=False, soft_wrap=True)
-            _step_aside(out, task.key, "damaged")
-            cell = None
-        if cell is not None and not (
-            cell.settings_sha256 == task.sha256 and same_settings(cell.facts.get("settings"), dict(task.settings))
-        ):
-            _step_aside(out, task.key, cell.settings_sha256[:12])
-            cell = None
+        cell = _standing(task, out)
         if cell is None and _come_back(out, task.key, task.sha256[:12]):
-            cell = read_cell(out, task.cell)
+            cell = _standing(task, out)  # equal hashes do not tell of a default that has changed since
         if cell is not None:
             done.add(task.key)
             known.append((kinds_of(task), task.cost, cell.seconds))
@@ -170,6 +161,22 @@ def _look(grid: Grid, out: Path) -> tuple[set[str], list[tuple[list[tuple[str, .
                 encoder = grid.encoders[task.needs]
                 known.append((kinds_of(encoder), encoder.cost, float(cell.facts["pretrain_seconds"])))
     return done, known
+
+
+def _standing(task: CellTask, out: Path) -> CellResult | None:
+    """The result in ``cells`` if it is of the very settings of ``task``; what else is there steps aside."""
+    try:
+        cell = read_cell(out, task.cell)
+    except DataError as error:
+        console.print(f"{error}: done so now", markup=False, highlight=False, soft_wrap=True)
+        _step_aside(out, task.key, "damaged")
+        return None
+    if cell is None:
+        return None
+    if cell.settings_sha256 == task.sha256 and same_settings(cell.facts.get("settings"), dict(task.settings)):
+        return cell
+    _step_aside(out, task.key, cell.settings_sha256[:12])
+    return None
 
 
 def _step_aside(out: Path, name: str, mark: str) -> None:
@@ -224,14 +231,9 @@ def _write_failures(schedule: Schedule, out: Path) -> str:
 def _check_only(experiment: Experiment, only: Sequence[str]) -> None:
     names = [method.name for method in experiment.methods]
     for name in only:
-        if name not in names:
-            raise ConfigError(f"--only {name}: there is no such method{nearest(name, names)} ({', '.join(names)})")
-
-
-def read_failures(out: Path) -> list[Mapping[str, str]]:
-    """What failed in the latest call: ``task``, ``label``, ``message``, ``traceback`` of each; empty if nothing."""
-    path = out / FAILURES
-    if not path.is_file():
-        return []
-    found: list[Mapping[str, str]] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+        if name in names:
+            continue
+        for sentence in experiment.left_out:
+            if sentence.startswith(f"The method {name} was left out: "):
+                raise ConfigError(f"--only {name}: {sentence}")
+        raise ConfigError(f"--only {name}: there is no such method{nearest(name, names)} ({', '.join(names)})")

@@ -15,8 +15,9 @@ from sklearn.metrics import roc_auc_score
 from plr_fast.data.leakage import LeakageReport, Memory, SharedBetween
 from plr_fast.errors import DataError
 from plr_fast.experiment.engine.leaks import FILE
+from plr_fast.experiment.figures import NO_REAL_LESIONS, ExperimentFigures
 from plr_fast.experiment.finish import finish
-from plr_fast.experiment.outputs import OUTPUTS
+from plr_fast.experiment.outputs import OUTPUTS, add_outputs, drop_former_outputs
 from plr_fast.experiment.results import CellKey, DatasetInfo, MethodInfo, Results, read_results
 
 from .factory import make_results
@@ -66,7 +67,14 @@ def test_what_only_former_settings_made_goes_and_what_others_added_stays(tmp_pat
     elsewhere = tmp_path.with_name(f"{tmp_path.name}-elsewhere")
     elsewhere.write_text("not ours")
     names = json.loads((tmp_path / OUTPUTS).read_text())
-    (tmp_path / OUTPUTS).write_text(json.dumps([*names, f"../{elsewhere.name}", "tables", 3]))
+    beside = ["plan.json", "cells/one.json", "tables/../report.html", "tables/inner/mine.csv"]
+    (tmp_path / "plan.json").write_text("{}")
+    for folder in ("cells", "tables/inner"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "cells" / "one.json").write_text("{}")
+    (tmp_path / "tables" / "inner" / "mine.csv").write_text("1\n")
+    odd = [f"../{elsewhere.name}", str(elsewhere), "tables", "tables/..", "", 3, None, ["tables/mine.csv"]]
+    (tmp_path / OUTPUTS).write_text(json.dumps([*names, *beside, *odd]))
 
     def renamed(key: CellKey) -> CellKey:
         return dataclasses.replace(key, dataset="theirs")
@@ -83,6 +91,56 @@ def test_what_only_former_settings_made_goes_and_what_others_added_stays(tmp_pat
     assert not [name for name in left if name.startswith("sars")]
     assert all((tmp_path / name).is_file() for name in json.loads((tmp_path / OUTPUTS).read_text()))
     assert elsewhere.is_file()
+    assert all((tmp_path / name).is_file() for name in beside)
+
+
+@pytest.mark.parametrize("content", ["null", "3", '"tables"', '{"tables/mine.csv": 1}', "[", "\0"])
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_damaged_list_of_outputs_costs_nothing(tmp_path: Path, content: str, drop: bool) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "mine.csv").write_text("1\n")
+    (tmp_path / OUTPUTS).write_text(content)
+    if drop:
+        drop_former_outputs(tmp_path, ["tables/new.csv"], pictures=True)
+    else:
+        add_outputs(tmp_path, ["tables/new.csv"])
+    assert json.loads((tmp_path / OUTPUTS).read_text()) == ["tables/new.csv"]
+    assert (tmp_path / "tables" / "mine.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("absent", "examples", "facts", "missing", "goes"),
+    [
+        ([NO_REAL_LESIONS], 2, {"run": "runs/x"}, [], True),
+        ([], 2, {"control": "grey-forest"}, [], True),
+        (["none of 2 cells kept its networks"], 2, {"run": "runs/x"}, [], False),
+        ([NO_REAL_LESIONS], 0, {"run": "runs/x"}, [], False),
+        ([NO_REAL_LESIONS], 2, {}, [], False),  # trained with --keep none
+        ([NO_REAL_LESIONS], 2, {"run": "runs/x"}, [GONE], False),
+    ],
+)
+def test_a_picture_goes_only_where_all_could_be_drawn(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    absent: list[str],
+    examples: int,
+    facts: dict[str, str],
+    missing: list[CellKey],
+    goes: bool,
+) -> None:
+    drawn = ExperimentFigures(absent=absent)
+    monkeypatch.setattr("plr_fast.experiment.finish.experiment_figures", lambda *_, **__: drawn)
+    former = ["figures/restored-PLR-before.png", "figures/roc-100.png", "tables/lesion-similarity.csv"]
+    for name in former:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("former")
+    (tmp_path / OUTPUTS).write_text(json.dumps(former))
+    results = make_results(tmp_path, fractions=(1.0,), repeats=2, separation={"RI": 0.8}, missing=missing)
+    cells = tuple(dataclasses.replace(cell, facts={**cell.facts, **facts}) for cell in results.cells)
+    finish(dataclasses.replace(results, cells=cells), tmp_path, examples=examples)
+    left = [name for name in former if (tmp_path / name).exists()]
+    assert left == (former[2:] if goes else [former[0], former[2]])
+    assert set(left) <= set(json.loads((tmp_path / OUTPUTS).read_text()))
 
 
 def test_tables_hold_the_means_of_the_cells(finished: tuple[Results, Path]) -> None:
@@ -144,8 +202,21 @@ def test_the_terminal_tells_the_essence(tmp_path: Path, capsys: pytest.CaptureFi
 def test_without_cells_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = make_results(tmp_path, fractions=(1.0,), repeats=1)
     finish(dataclasses.replace(results, cells=()), tmp_path)
-    assert "4 of 4 cells are still missing" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "4 of 4 cells are still missing" in said
+    assert "earlier call" not in said
     assert not list(tmp_path.iterdir())
+
+
+def test_without_cells_the_files_of_an_earlier_call_are_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = make_results(tmp_path, fractions=(1.0,), repeats=1)
+    for name in ("report.html", "model_card.md"):
+        (tmp_path / name).write_text("former")
+    finish(dataclasses.replace(results, cells=()), tmp_path)
+    said = capsys.readouterr().out
+    assert f"no report was made: report.html and model_card.md in {tmp_path} are what an earlier call made" in said
 
 
 def test_damaged_leaks_stop_the_report_before_it_is_begun(tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ from plr_fast.experiment.engine.stores import Split
 from plr_fast.experiment.engine.tasks import CellTask, Done, Failed, Progress
 from plr_fast.experiment.engine.train_cell import do_task, is_trained, same_settings
 from plr_fast.experiment.options import ExperimentOptions, devices_and_threads
+from plr_fast.experiment.outputs import OUTPUTS
 from plr_fast.experiment.planning.plan_reader import load_experiment
 from plr_fast.experiment.results import Results, read_cell, read_results
-from plr_fast.experiment.run import read_failures, run_experiment
+from plr_fast.experiment.run import FAILURES, run_experiment
 from plr_fast.training import load_classifier
 
 TEXT = """\
@@ -181,6 +182,27 @@ def test_a_default_that_has_changed_makes_a_cell_stale(finished: Results, plan: 
     assert same_settings(unknown, task.settings)  # a setting that came later had its default's effect
 
 
+def test_results_of_a_default_that_has_changed_never_come_back(
+    plan: Path, copy: Path, finished: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda _: False))
+    cell = copy / "cells" / "one--grey-forest--1--1.json"
+    content = json.loads(cell.read_text())
+    right = content["facts"]["settings"]["subset_seed"]
+    content["facts"]["settings"]["subset_seed"] = right + 1  # the hash, of what is not a default, stays
+    content["seconds"] = 12345.0
+    cell.write_text(json.dumps(content))
+    aside = copy / "superseded" / f"one--grey-forest--1--1-{content['settings_sha256'][:12]}.json"
+    for _ in range(2):  # what is in cells, then what is in superseded alone
+        assert_same(run_experiment(without_pictures(plan, copy)), finished)
+        found = json.loads(cell.read_text())
+        assert found["facts"]["settings"]["subset_seed"] == right
+        assert found["seconds"] != 12345.0
+        assert json.loads(aside.read_text())["seconds"] == 12345.0
+        assert aside.with_suffix(".csv").is_file()
+        cell.unlink()
+
+
 def test_killed_it_goes_on_and_ends_with_the_same_bits(plan: Path, finished: Results, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     command = [
@@ -271,6 +293,11 @@ def test_what_failed_first_is_told_though_the_report_fails_too(
     with pytest.raises(StorageError, match="no room for the report"):
         run_experiment(ExperimentOptions(str(plan), out=copy, jobs=1))
     assert read_failures(copy) == []
+
+
+def read_failures(out: Path) -> list[dict[str, str]]:
+    path = out / FAILURES
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def pool_that(fails: Callable[[CellTask], bool]) -> type:
@@ -402,6 +429,58 @@ def test_a_dry_run_trains_nothing_and_tells_time_and_room(
     assert "room on the disk" in said
     assert not (tmp_path / "out" / "runs").exists()
     assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_a_method_that_was_left_out_is_refused_with_the_reason(plan: Path, tmp_path: Path) -> None:
+    other = tmp_path / "test.yaml"
+    optional = '{name: ImageNet, kind: paper, init: "imagenet:nowhere.pth", optional: true}'
+    other.write_text(plan.read_text().replace("fractions:", f"  - {optional}\nfractions:"))
+    with pytest.raises(ConfigError, match=r"^--only ImageNet: .*the weights nowhere.pth of ImageNet do not exist"):
+        run_experiment(without_pictures(other, tmp_path / "out", only=("ImageNet",)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_every_cell_fails_the_former_files_are_told_of(
+    plan: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = copy.parent / "test.yaml"
+    other.write_text(f"{plan.read_text()}seed: 1\n")
+    page = (copy / "report.html").read_bytes()
+    monkeypatch.setattr("plr_fast.experiment.run.Pool", pool_that(lambda _: True))
+    monkeypatch.setattr("plr_fast.experiment.run.is_trained", lambda _: True)  # so that only cells are begun
+    with pytest.raises(ExperimentError, match="6 tasks failed"):
+        run_experiment(without_pictures(other, copy, jobs=1))
+    assert "no cell is finished" in (said := capsys.readouterr().out)
+    assert "report.html, tables, figures, model_card.md and checklist.md" in said
+    assert (copy / "report.html").read_bytes() == page
+
+
+def test_pictures_that_cannot_be_drawn_this_time_stay(plan: Path, copy: Path) -> None:
+    figures = {path.name for path in (copy / "figures").iterdir()}
+    assert {"fig07", "fig08", "fig09", "fig10", "real", "restored"} <= {name.split("-")[0] for name in figures}
+    listed = json.loads((copy / OUTPUTS).read_text())
+    run_experiment(without_pictures(plan, copy))
+    shutil.rmtree(copy / "runs")
+    run_experiment(ExperimentOptions(str(plan), out=copy, examples=1))
+    assert {path.name for path in (copy / "figures").iterdir()} == figures
+    assert json.loads((copy / OUTPUTS).read_text()) == listed
+
+
+def test_pictures_of_an_edit_go_where_all_can_be_drawn(plan: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = ["figures/restored-gone-before.png", "figures/auroc-by-fraction-gone.png", "tables/gone-summary.csv"]
+    likeness = "tables/lesion-similarity.csv"
+    for name in (*ours, likeness):
+        (copy / name).write_text("of former settings")
+    names = json.loads((copy / OUTPUTS).read_text())
+    (copy / OUTPUTS).write_text(json.dumps([*names, *ours, likeness]))
+    run_experiment(ExperimentOptions(str(plan), out=copy, examples=1, report_only=True))
+    assert all((copy / name).is_file() for name in ours)
+    assert set(json.loads((copy / OUTPUTS).read_text())) >= {*ours, likeness}
+    run_experiment(ExperimentOptions(str(plan), out=copy, examples=1))
+    assert not [name for name in ours if (copy / name).exists()]
+    left = json.loads((copy / OUTPUTS).read_text())
+    assert likeness in left
+    assert not set(ours) & set(left)
 
 
 def test_a_report_needs_no_data(plan: Path, copy: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,11 +77,6 @@ class Schedule:
                 self.waiting.remove(other)
                 self.failed[other.key] = (other, Failed(f"not begun, because {task.label} failed"))
 
-    def put_back(self, task: Task) -> None:
-        """Note that ``task`` was stopped."""
-        self.running.pop(task.key, None)
-        self.waiting.insert(0, task)
-
     def seconds_left(self, workers: int, shares: dict[str, float]) -> float | None:
         """Estimated time left, or None while nothing is known; ``shares`` are those done of the running tasks."""
         open_tasks = [(task, 1.0) for task in self.waiting]

@@ -3,6 +3,6 @@
 The modules with charts and sheets take plain numbers and pictures; :mod:`.make` finds them in an experiment's folder.
 """
 
-from .make import ExperimentFigures, experiment_figures
+from .make import NO_REAL_LESIONS, ExperimentFigures, experiment_figures
 
-__all__ = ["ExperimentFigures", "experiment_figures"]
+__all__ = ["NO_REAL_LESIONS", "ExperimentFigures", "experiment_figures"]

@@ -19,6 +19,9 @@ from .patches import draw_patches, figure_patches
 from .restorations import draw_slices
 from .runs import ShownRuns, shown_runs
 
+NO_REAL_LESIONS = "figure 7 shows pseudo lesions only: no folder of real lesions was given"
+"""The sentence of ``absent`` that tells of no missing file: figure 7 is there."""
+
 
 @dataclass
 class ExperimentFigures:
@@ -117,6 +120,6 @@ def _patches(made: ExperimentFigures, album: Album, lesions: Path | None, shown:
         return
     try:
         draw_patches(album, figure_patches(None, store, seed=abs(seed)))
-        made.absent.append("figure 7 shows pseudo lesions only: no folder of real lesions was given")
+        made.absent.append(NO_REAL_LESIONS)
     except DataError as error:
         made.absent.append(f"figure 7: {error}")
