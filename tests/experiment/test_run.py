@@ -180,6 +180,10 @@ def test_a_default_that_has_changed_makes_a_cell_stale(finished: Results, plan: 
     assert not same_settings(changed, task.settings)
     unknown = {**recorded, "finetune": {key: value for key, value in recorded["finetune"].items() if key != "ema"}}
     assert same_settings(unknown, task.settings)  # a setting that came later had its default's effect
+    begun = next(task for task in grid_of(plan, finished.folder).cells if task.needs)
+    recorded = next(cell for cell in finished.cells if cell.key == begun.cell).facts["settings"]
+    assert same_settings(recorded, begun.settings)
+    assert not same_settings({**recorded, "encoder": {**recorded["encoder"], "lr": 0.5}}, begun.settings)
 
 
 def test_results_of_a_default_that_has_changed_never_come_back(

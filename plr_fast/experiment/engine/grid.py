@@ -106,6 +106,8 @@ class _Builder:
         if method.control is None:
             named = {"finetune": changed_settings(config), "init": init}
             record: dict[str, Any] = {"finetune": named_settings(config), "init": init}
+            if encoder is not None:
+                record["encoder"] = named_settings(encoder.config)  # so that changed defaults of its show, too
         else:
             own_settings = {name: getattr(config, name) for name in ("fraction", "fraction_by", "seed", "subset_seed")}
             named = record = {"control": method.control, **own_settings}
