@@ -68,7 +68,7 @@ class Strip:
     Attributes:
         pictures: uint8 (N, S, S), grey.
         columns: how many pictures would fill the width; sets their size.
-        draw: what draws the strip, uint8 (S, more than N × S).
+        draw: what draws the strip, uint8 (S, at least N × S).
     """
 
     pictures: npt.NDArray[np.uint8]

@@ -19,16 +19,15 @@ Scores: TypeAlias = npt.NDArray[np.float64]
 Control: TypeAlias = "Callable[[SliceStore, Rows, Rows, int], Scores]"
 """(store, training slices, slices to judge, seed) -> float64 (N,), probabilities of the positive class."""
 
-_PLACES = {
+_FUNCTIONS = {
     "grey-forest": ("grey_forest", "grey_forest_scores"),
     "nearest-slice": ("nearest_slice", "nearest_slice_scores"),
 }
-CONTROLS = tuple(_PLACES)
 
 
 def control(name: str) -> Control:
-    """The control of that name, one of :data:`CONTROLS`."""
-    module, function = _PLACES[name]
+    """The control of that name, one of :data:`plr_fast.experiment.planning.controls.CONTROLS`."""
+    module, function = _FUNCTIONS[name]
     return cast(Control, getattr(importlib.import_module(f".{module}", __package__), function))
 
 

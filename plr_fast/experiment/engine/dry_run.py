@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..planning.plan import Experiment
+from ..tally import duration
 from .estimate import Stopwatch
 from .grid import Grid
-from .progress import duration
 from .schedule import Schedule
 from .tasks import CellTask, EncoderTask, Task
 

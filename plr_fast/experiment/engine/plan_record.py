@@ -12,6 +12,7 @@ import yaml
 
 from ..._version import __version__
 from ...machine import processor, usable_cpus
+from ..planning.controls import CONTROLS
 from ..planning.plan import DatasetPlan, Experiment, MethodPlan
 from ..results import CellKey, DatasetInfo, MethodInfo, Plan
 
@@ -45,6 +46,9 @@ def make_plan(
             "file": experiment.text,
             "recipe": experiment.recipe.label,
             "method_recipes": {method.name: method.recipe.label for method in experiment.methods if method.recipe},
+            "encoder_slices": {
+                method.name: method.other_place.name for method in experiment.methods if method.other_place
+            },
             "left_out": list(experiment.left_out),
             "card": dict(experiment.card),
             "plr_fast": __version__,
@@ -92,8 +96,7 @@ def _about(method: MethodPlan) -> str:
     if method.about:
         return method.about
     if method.control is not None:
-        return {"grey-forest": "grey-level statistics and a random forest", "nearest-slice": "copies the label of "
-                "the most similar training slice"}[method.control]  # fmt: skip
+        return CONTROLS[method.control]
     if method.pretrain is not None:
         where = method.pretrain_on.name if method.pretrain_on else "the training part"
         return f"pretrained on the normal slices of {where}"

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ...console import console as default_console
+from ..tally import duration
 from .tasks import CellTask, Task
 
 
@@ -90,11 +91,3 @@ class Board:
     def _remove(self, task: Task) -> None:
         if task.key in self._rows:
             self._bars.remove_task(self._rows.pop(task.key))
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

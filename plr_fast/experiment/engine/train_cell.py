@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Tell = Callable[[float, str], None]
 """Called with the share that is done and a few words."""
 
+_ENCODER_SLICES = ("kind", "store_fingerprint", "train_slices", "val_slices")  # of the record of an encoder's run
+
 
 def do_task(task: EncoderTask | CellTask, *, threads: int, accelerator: str, tell: Tell) -> Done:
     """Do ``task`` and leave its result on disk.
@@ -232,7 +234,9 @@ def _encoder_facts(task: CellTask) -> dict[str, Any]:
     if task.needs is None:
         return {}
     run = Path(task.config.init)
-    summary = _summary(run)
+    summary, record = _summary(run), read_record(run)
+    # With the slices of the cell, of equal splits, it has seen nothing but the cell's own training part.
+    own = record.get("store_fingerprint") in (None, task.facts.get("store_fingerprint"))
     return {
         **({"pretrain_run": _below(run, task.out)} if task.keep else {}),
         "pretrain": task.needs,
@@ -240,6 +244,7 @@ def _encoder_facts(task: CellTask) -> dict[str, Any]:
         "pretrain_epochs": summary["epochs"],
         "pretrain_best": summary["best"],
         "pretrain_sha256": file_sha256(run / "checkpoints" / "best" / "model.safetensors"),
+        **({} if own else {"encoder_slices": {name: record.get(name) for name in _ENCODER_SLICES}}),
     }
 
 

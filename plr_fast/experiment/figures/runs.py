@@ -15,7 +15,10 @@ from ..results import CellResult, DatasetInfo, Results
 
 @dataclass(frozen=True)
 class ShownRuns:
-    """Networks of one repeat of one data set: all saw the same training slices, so one test slice is new to them all.
+    """Networks of one repeat of one data set.
+
+    What was trained on the data set's own slices saw the same training part, so one test slice is new to it all.
+    Slices of elsewhere that an encoder learnt from were compared with test slices by id and picture only.
 
     Attributes:
         dataset: whose.

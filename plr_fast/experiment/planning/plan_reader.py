@@ -13,9 +13,9 @@ from ...recipes import Recipe, load_config
 from ...recipes.document import SUFFIXES
 from ...recipes.yaml_nodes import Node, read_yaml
 from ...spelling import nearest
-from ..engine.controls import CONTROLS
 from ..results import CellKey, MethodKind, Unit
 from .card_facts import card_facts
+from .controls import CONTROLS
 from .places import with_data
 from .plan import (
     IMAGENET,

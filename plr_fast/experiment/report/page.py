@@ -21,6 +21,7 @@ from ...pages import content_policy, embed_png, environment
 from ..before_after import BeforeAfter
 from ..results import CellResult, DatasetInfo, Results
 from ..table import Table
+from ..tally import cell_warnings, counted, time_spent
 from ..writing.known import setting
 from .answer import Effect, answers, percent
 from .prose import to_html
@@ -110,7 +111,7 @@ def write_page(
         "created": made,
         "policy": content_policy(script),
         "script": Markup(script),
-        "warnings": [*_gaps(results), *_left_out(results), *warnings, *_cell_warnings(results.cells)],
+        "warnings": [*_gaps(results), *_left_out(results), *warnings, *cell_warnings(results.cells)],
         "tiles": _tiles(results),
         "leaks": {"paragraphs": list(leaks), "tables": [parts(table) for table in leak_tables]},
         "answers": answers(results.plan, effects),
@@ -121,7 +122,7 @@ def write_page(
         "comparisons": [_comparison(pair, out, number) for number, pair in enumerate(comparisons, start=1)],
         "datasets": parts(about["datasets"]),
         "methods": parts(about["methods"]),
-        "time": _time(results.cells),
+        "time": f"{time_spent(results.cells)}.",
         "config": results.plan.config,
         "file": str(results.plan.facts.get("file") or "").strip(),
         "made": [parts(about[key]) for key in ("settings", "facts") if key in about],
@@ -159,8 +160,8 @@ def _sections(context: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _what(results: Results) -> str:
     plan = results.plan
-    sets = _count(len(plan.datasets), "data set")
-    return f"{_count(len(plan.methods), 'method')} on {sets}, {_count(len(results.cells), 'classifier')}"
+    sets = counted(len(plan.datasets), "data set")
+    return f"{counted(len(plan.methods), 'method')} on {sets}, {counted(len(results.cells), 'classifier')}"
 
 
 def _tiles(results: Results) -> list[dict[str, str]]:
@@ -193,18 +194,6 @@ def _left_out(results: Results) -> list[str]:
     """Methods that the experiment file names and that could not be run."""
     found = results.plan.facts.get("left_out", ())
     return [f"Left out: {one}" for one in found] if isinstance(found, (list, tuple)) else []
-
-
-def _cell_warnings(cells: Sequence[CellResult]) -> list[str]:
-    """What cells warned of, each thing once."""
-    told: Counter[str] = Counter()
-    for cell in cells:
-        found = cell.facts.get("warnings", ())
-        told.update({str(one) for one in found} if isinstance(found, (list, tuple)) else {str(found)})
-    return [
-        f"{text} ({count:,} of {_count(len(cells), 'result')})" if len(cells) > 1 else text
-        for text, count in told.items()
-    ]
 
 
 def _about_tables(results: Results) -> dict[str, Table]:
@@ -296,28 +285,6 @@ def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, object]:
     return flat
 
 
-def _time(cells: Sequence[CellResult]) -> str:
-    """How long the cells took; a pretraining that cells share counts once."""
-    fitting = sum(cell.seconds for cell in cells)
-    shared: dict[object, float] = {}
-    for cell in cells:
-        seconds = cell.facts.get("pretrain_seconds")
-        if seconds:
-            shared[cell.facts.get("pretrain") or cell.facts.get("pretrain_run") or cell.key] = float(seconds)
-    text = f"Fitting and judging {_count(len(cells), 'classifier')} took {_duration(fitting)}"
-    if shared:
-        text += f", and {_count(len(shared), 'pretraining')} {_duration(sum(shared.values()))}"
-    return text + ", added up over workers."
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 def _figures(figures: Sequence[FigureEntry], out: Path) -> list[dict[str, Any]]:
     """Sections in the order in which they first occur, each with its pictures."""
     sections: dict[str, list[dict[str, Any]]] = {}
@@ -381,7 +348,3 @@ def _size(count: int) -> str:
     if count < 10_000:
         return f"{count:,} bytes"
     return f"{count / 1000:,.0f} kB" if count < 10_000_000 else f"{count / 1e6:,.0f} MB"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from ..evidence.calibration import BINS
 from ..evidence.significance import against_baseline
 from ..evidence.statistics import DatasetStatistics
 from ..results import CellResult, DatasetInfo, Results
+from ..tally import cell_warnings, time_spent
 
 UNITS: Mapping[str, str] = {"patient": "patients", "block": "blocks of neighbouring files", "file": "files"}
 
@@ -49,6 +50,7 @@ def known_facts(
         "task": _task(results),
         "goal": _goal(results),
         "data": _each(results, _data),
+        "encoder_slices": _encoder_slices(results),
         "units": _each(results, _units),
         "partitions": _each(results, lambda info: _partitions(info, results)),
         "sizes": _each(results, lambda info: _sizes(results.select(dataset=info.name))),
@@ -128,6 +130,40 @@ def _goal(results: Results) -> str:
 def _data(info: DatasetInfo) -> str:
     text = f"{info.slices:,} slices, classes {info.class_names[0]} and {info.class_names[1]}"
     return f"{text}. {info.note}" if info.note else text
+
+
+def _encoder_slices(results: Results) -> str:
+    """What encoders learnt from that is no training part of a data set; empty where that was not recorded."""
+    names = results.plan.facts.get("encoder_slices")
+    found: dict[str, list[Any]] = {}
+    for cell in results.cells:
+        found.setdefault(cell.key.method, []).append(cell.facts.get("encoder_slices"))
+    texts = []
+    for method in results.plan.methods:
+        name = names.get(method.name) if isinstance(names, Mapping) else None
+        facts = distinct(found.get(method.name, ()))
+        if name is not None or facts:
+            texts.append(f"{method.name}: {' and '.join(_learnt(name, one) for one in facts or [{}])}")
+    if not texts:
+        return (
+            ""
+            if names is None
+            else "None: encoders trained in the experiment saw the training and validation parts only"
+        )
+    return (
+        f"{'; '.join(texts)}. Test slices were compared with these by id and picture only: other slices of the same "
+        "people would not be noticed under other ids"
+    )
+
+
+def _learnt(name: str | None, facts: Mapping[str, Any]) -> str:
+    """Slices of an encoder; without facts, as cells of earlier versions have none, their name alone."""
+    normal = "normal " if facts.get("kind") == "pretrain" else ""
+    slices = f"{facts['train_slices']:,} {normal}slices" if facts.get("train_slices") else "slices"
+    text = f"{slices} of {name or 'other data'}"
+    if facts.get("store_fingerprint"):
+        text += f" (store {facts['store_fingerprint'][:16]})"
+    return f"{text}, and {facts['val_slices']:,} to choose the epoch" if facts.get("val_slices") else text
 
 
 def _units(info: DatasetInfo) -> str:
@@ -303,11 +339,7 @@ def _missing(results: Results) -> str:
 
 
 def _warnings(cells: Sequence[CellResult]) -> str:
-    counts: dict[str, int] = {}
-    for cell in cells:
-        for text in cell.facts.get("warnings", ()):
-            counts[text] = counts.get(text, 0) + 1
-    return " ".join(f"{text.rstrip('.')} (in {count} of {len(cells)} cells)." for text, count in counts.items())
+    return " ".join(f"{text.rstrip('.')}." for text in cell_warnings(cells))
 
 
 def _software(facts: Mapping[str, Any], cells: Sequence[CellResult]) -> str:
@@ -320,18 +352,9 @@ def _software(facts: Mapping[str, Any], cells: Sequence[CellResult]) -> str:
 def _hardware(results: Results) -> str:
     if not results.cells:
         return ""
-    # Cells of one pretraining each tell its time; it was spent once.
-    pretrained = {
-        cell.facts.get("pretrain", cell.key): float(cell.facts["pretrain_seconds"])
-        for cell in results.cells
-        if "pretrain" in cell.facts and "pretrain_seconds" in cell.facts
-    }
-    total = sum(cell.seconds for cell in results.cells) + sum(pretrained.values())
-    time = f"{total / 3600:.1f} hours" if total >= 5400 else f"{total / 60:.0f} minutes"
-    time = time if total >= 90 else f"{total:.0f} seconds"
     places = distinct([results.plan.facts.get("processor"), results.plan.facts.get("system")])
-    text = f"{time} of training and judging {len(results.cells)} cells" + (" and pretraining" if pretrained else "")
-    return f"{text}, on {', '.join(places)}" if places else text
+    text = time_spent(results.cells)
+    return f"{text}; on {', '.join(places)}" if places else text
 
 
 def _first(hashes: Sequence[str], what: str) -> str:

@@ -45,6 +45,7 @@ _BEFORE: Mapping[str, Sequence[tuple[str, str | None, str | None]]] = {
     ),
     "Data": (
         ("Sets", "data", None),
+        ("Other slices that encoders learnt from", "encoder_slices", None),
         ("Units", "units", None),
         ("Sources", None, "data_sources"),
         ("Sites", None, "sites"),

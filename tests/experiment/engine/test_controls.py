@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from plr_fast.data.duplicates import thumbnails
 from plr_fast.data.store import SliceRecord, SliceStore, StoreWriter
 from plr_fast.errors import DataError
+from plr_fast.experiment.engine.controls import _FUNCTIONS, control
 from plr_fast.experiment.engine.grey_forest import grey_forest_scores, grey_statistics
 from plr_fast.experiment.engine.nearest_slice import nearest_slice_scores
+from plr_fast.experiment.planning.controls import CONTROLS
 
 SIZE, COUNT = 16, 80
 
@@ -79,6 +83,18 @@ def test_nearest_slice_knows_what_it_has_seen(store):
     table = np.corrcoef(rows)[70, :50]
     expected = 0.5 + (table[store.labels[:50] == 1].max() - table[store.labels[:50] == 0].max()) / 4
     assert nearest_slice_scores(store, train, np.array([70])) == pytest.approx([expected], abs=1e-5)
+
+
+def test_every_control_has_a_name_a_description_and_a_function():
+    assert set(_FUNCTIONS) == set(CONTROLS)
+    assert all(CONTROLS.values())
+    assert all(callable(control(name)) for name in CONTROLS)
+
+
+def test_a_file_is_read_without_the_engine():
+    code = "import sys, plr_fast.experiment.planning.plan_reader; print([n for n in sys.modules if '.engine' in n])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "[]\n"
 
 
 @pytest.mark.parametrize("scores", [grey_forest_scores, nearest_slice_scores])

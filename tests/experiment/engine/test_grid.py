@@ -16,8 +16,11 @@ from plr_fast.errors import CheckpointError, ConfigError, DataError
 from plr_fast.experiment.engine.grid import Grid, build_grid
 from plr_fast.experiment.engine.stores import prepare_settings
 from plr_fast.experiment.engine.tasks import CellTask
+from plr_fast.experiment.engine.train_cell import do_task
+from plr_fast.experiment.planning.controls import CONTROLS
 from plr_fast.experiment.planning.plan import PHANTOM, Place
 from plr_fast.experiment.planning.plan_reader import load_experiment
+from plr_fast.experiment.results import read_cell
 from plr_fast.models import Classifier
 from plr_fast.recipes import load_config
 
@@ -258,6 +261,42 @@ def test_two_data_sets_share_encoders_of_other_slices(make: Callable[..., Grid],
     for name in ("one", "two"):
         cells = [task for task in grid.cells if task.cell.dataset == name and task.cell.method == "PLR-G"]
         assert {task.needs for task in cells} == encoders
+
+
+def test_the_plan_names_the_slices_of_encoders_whatever_is_said_about_them(
+    make: Callable[..., Grid], other: Path
+) -> None:
+    old, place = "kind: paper, pretrain: {corruption: gaussian}", f"{{name: other, store: '{other}'}}"
+    assert make().plan.facts["encoder_slices"] == {}
+    for new in (f"{old}, about: mine, pretrain_on: {place}", f"kind: paper, about: mine, supervised: {place}"):
+        assert make((old, new)).plan.facts["encoder_slices"] == {"PLR-G": "other"}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_every_control_can_be_planned(make: Callable[..., Grid], name: str) -> None:
+    grid = make(("kind: paper, pretrain: {corruption: gaussian}", f"kind: control, control: {name}"))
+    assert grid.plan.methods[2].about == CONTROLS[name]
+
+
+def test_cells_tell_which_slices_their_encoder_saw_beside_their_own(make: Callable[..., Grid], other: Path) -> None:
+    grid = make(elsewhere(other))
+    facts = {}
+    for task in grid.cells:
+        if task.needs is not None and task.repeat == 0 and task.cell.fraction == 1.0:
+            do_task(grid.encoders[task.needs], threads=1, accelerator="cpu", tell=lambda *_: None)
+            do_task(task, threads=1, accelerator="cpu", tell=lambda *_: None)
+            cell = read_cell(task.out, task.cell)
+            assert cell is not None
+            facts[task.cell.method] = cell.facts
+    store = SliceStore.open(other)
+    assert facts["PLR-G"]["encoder_slices"] == {
+        "kind": "pretrain",
+        "store_fingerprint": store.fingerprint,
+        "train_slices": len(store.select("train", 0)),
+        "val_slices": len(store.select("val", 0)),
+    }
+    assert "encoder_slices" not in facts["PLR-P"]
+    assert facts["PLR-P"]["pretrain"]
 
 
 def test_repeats_of_single_slices_share_the_pixels_of_one_store(make: Callable[..., Grid], store: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from plr_fast.errors import ConfigError
-from plr_fast.experiment.engine.controls import CONTROLS, control
 from plr_fast.experiment.planning import plan_reader
 from plr_fast.experiment.planning.plan import PHANTOM
 from plr_fast.experiment.planning.plan_reader import load_experiment, shipped
@@ -216,8 +215,3 @@ def test_a_method_without_a_data_set_needs_no_data(tmp_path: Path) -> None:
     experiment = load_experiment(write(tmp_path, text))
     assert [one.name for one in experiment.methods] == ["RI"]
     assert "PLR-P was left out: it runs on two alone" in experiment.left_out[1]
-
-
-@pytest.mark.parametrize("name", CONTROLS)
-def test_every_control_is_there(name: str) -> None:
-    assert callable(control(name))

@@ -14,6 +14,7 @@ from plr_fast.errors import ConfigError
 from plr_fast.experiment.evidence.statistics import Sampling, experiment_statistics
 from plr_fast.experiment.planning.card_facts import CARD_FACTS, card_facts, card_of
 from plr_fast.experiment.results import CellKey, Results, read_results
+from plr_fast.experiment.tally import time_spent
 from plr_fast.experiment.writing.model_card import model_card
 from tests.experiment.factory import make_results
 
@@ -58,14 +59,26 @@ def test_counts_are_those_of_the_results(tmp_path: Path) -> None:
     assert "126 test slices of 14 groups" in data
     assert "63 covid slices of 126 in a test set" in data
     assert "3 repeats" in data
-    assert f"{sum(cell.seconds for cell in results.cells):.0f} seconds" in section(card(results), "Procedure")
+    assert f"**Cost**: {time_spent(results.cells)}." in section(card(results), "Procedure")
 
 
-def test_shared_pretraining_counts_once(tmp_path: Path) -> None:
-    results = make_results(tmp_path, fractions=(1.0,), repeats=2)
-    shared = [replace(cell, facts={**cell.facts, "pretrain": f"p{cell.key.repeat}"}) for cell in results.cells]
-    total = sum(cell.seconds for cell in shared) + 2 * 3.0
-    assert f"{total:.0f} seconds" in section(card(replace(results, cells=tuple(shared))), "Procedure")
+def test_slices_of_encoders_are_named(tmp_path: Path) -> None:
+    results = make_results(tmp_path)
+    line = "**Other slices that encoders learnt from**:"
+    assert f"{line} Unknown." in card(results), "of a version that did not say"
+    assert f"{line} None" in card(with_plan(results, facts={"encoder_slices": {}}))
+    named = with_plan(results, facts={"encoder_slices": {"PLR-P": "X rays"}})
+    assert f"{line} PLR-P: slices of X rays." in card(named), "its cells were made before"
+    facts = {"kind": "pretrain", "store_fingerprint": "5" * 64, "train_slices": 1850, "val_slices": 150}
+    cells = tuple(
+        replace(cell, facts={**cell.facts, "encoder_slices": facts}) if cell.key.method == "PLR-P" else cell
+        for cell in results.cells
+    )
+    text = section(card(replace(named, cells=cells)), "Data")
+    assert (
+        f"{line} PLR-P: 1,850 normal slices of X rays (store {'5' * 16}), and 150 to choose the epoch. Test slices "
+        "were compared with these by id and picture only"
+    ) in text
 
 
 def test_settings_and_versions_come_from_the_record(tmp_path: Path) -> None:
@@ -121,7 +134,7 @@ def test_leaks_warnings_and_gaps_are_told(tmp_path: Path) -> None:
     )
     text = section(card(replace(results, cells=cells), leaks=["3 pictures are on both sides."]), "Leaks and warnings")
     assert "3 pictures are on both sides." in text
-    assert "mind the gap (in 1 of 23 cells)" in text
+    assert "mind the gap (1 of 23 results)." in text
     assert "1 of 24 cells are not finished" in text
     assert "were not checked" in section(card(results), "Leaks and warnings")
 
