@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 def check_seen(runs: Sequence[TrainedRun], store: SliceStore, indices: IntArray) -> list[str]:
     """Warnings for each run that has learnt from some of the slices ``indices`` (int64, (n,)) of ``store``, or from
-    other slices of their patients.
+    other slices of patients of the same ids.
 
     Runs that did not write down their slices are passed over: nothing is known of them.
 
     Raises:
         CheckpointError: the list of a run is damaged, or a newer version wrote it.
     """
-    from ..training.seen import overlap, read_seen
+    from ..training.overlap import overlap
+    from ..training.seen import read_seen
 
     warnings = []
     for run in runs:
@@ -36,7 +37,8 @@ def check_seen(runs: Sequence[TrainedRun], store: SliceStore, indices: IntArray)
             )
         if found.patients:
             warnings.append(
-                f"{found.patients:,} of the {len(indices):,} evaluated slices are of patients of whom {run.name} or "
-                "the run it began with has seen other slices: its results may be inflated."
+                f"{found.patients:,} of the {len(indices):,} evaluated slices have the patient id of other slices that "
+                f"{run.name} or the run it began with was trained on: if they are the same patients, its results may "
+                "be inflated."
             )
     return warnings

@@ -24,9 +24,10 @@ from .engine import train
 from .fractions import label_subset
 from .initialisation import initialise, initialised_by
 from .networks import make_classifier
+from .overlap import overlap
 from .record import last_checkpoint, read_record
 from .seeding import seeded
-from .seen import SeenSlices, joined, overlap, read_seen, seen_slices
+from .seen import SeenSlices, joined, read_seen, seen_slices
 from .task import Batch, Meter, Task, check_batch_norm, gathered
 from .usable import labelled_slices
 

@@ -1,12 +1,13 @@
 """Which slices a run has learnt from: written beside its record, so that a later run can tell whether it would be
-tested on them, even where the store is gone."""
+tested on them (:mod:`.overlap`), even where the store is gone."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
 SEEN_FILE = "training_slices.json"
 FORMAT_VERSION = 2  # 1 had no looks
-# File names are ids, and collections that have nothing in common have files of the same names. Perceptual hashes tell:
-# of 745 such pairs of two CT collections half differ in 64 of the 128 bits, as slices drawn at random do; the same
-# slice in another window or size differs in at most 26, padded instead of squashed in 46 (half of the pairs).
-_ENOUGH_PAIRS = 20  # to judge all of them by their median
-_NO_MORE_ALIKE = 0.9  # of the median of pairs of different names: measured .94 to 1 by chance, .3 to .88 for the same
-_ALIKE = 48  # bits, for fewer pairs, each by itself
 # Reading every pixel of more slices than this would hold up the start; their ids must do.
 MOST_HASHED = 20_000
 
@@ -49,31 +44,16 @@ class SeenSlices:
     pixels: tuple[str, ...] | None
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """Slices that a run is judged by and was trained on, as counts.
-
-    Attributes:
-        slices: the slices in question, by id or pixels.
-        patients: those of another picture, but of a patient of the same id.
-        held_out: slices that it is judged by.
-    """
-
-    slices: int
-    patients: int
-    held_out: int
-
-
 def seen_slices(store: SliceStore, indices: np.ndarray) -> SeenSlices:
     """What a run that trains on the slices ``indices`` of ``store`` (int64, (n,)) will have seen."""
-    ids = tuple(_short(str(name)) for name in store.ids[indices])
+    ids = tuple(name_hash(str(name)) for name in store.ids[indices])
     few = len(indices) <= MOST_HASHED
     return SeenSlices(
         size=store.size,
         ids=ids,
-        looks=tuple(_looks(store, indices)) if few else ("",) * len(ids),
-        patients=tuple(sorted({_short(str(name)) for name in store.patients[indices] if name})),
-        pixels=tuple(_pixels(store, indices)) if few else None,
+        looks=tuple(looks_of(store, indices)) if few else ("",) * len(ids),
+        patients=tuple(sorted({name_hash(str(name)) for name in store.patients[indices] if name})),
+        pixels=tuple(pixels_of(store, indices)) if few else None,
     )
 
 
@@ -107,6 +87,8 @@ def read_seen(run: str | os.PathLike[str]) -> SeenSlices | None:
         looks = tuple(raw["looks"]) if raw["format_version"] > 1 else ("",) * len(ids)
         if len(looks) != len(ids):
             raise ValueError(f"{len(looks)} looks of {len(ids)} slices")
+        if wrong := [look for look in looks if not re.fullmatch("([0-9a-f]{32})?", look)]:
+            raise ValueError(f"a look must be empty or 32 hex digits, not {wrong[0]!r}")
         return SeenSlices(int(raw["size"]), ids, looks, tuple(raw["patients"]), pixels)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -114,66 +96,19 @@ def read_seen(run: str | os.PathLike[str]) -> SeenSlices | None:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
-def overlap(seen: SeenSlices, store: SliceStore, indices: np.ndarray | None = None) -> Overlap:
-    """How much of the slices ``indices`` (int64, (n,); default: ``store``'s validation and test splits) is among
-    ``seen``: the same picture (where the sizes allow to compare), the same slice id with a picture that looks like it,
-    or the same patient id."""
-    held_out = np.flatnonzero(store.splits != "train") if indices is None else indices
-    patients = set(seen.patients)
-    same = _same_names(seen, store, held_out)
-    if seen.pixels is not None and seen.size == store.size and len(held_out) <= MOST_HASHED:
-        pictures = set(seen.pixels)
-        same |= np.array([digest in pictures for digest in _pixels(store, held_out)], dtype=np.bool_)
-    related = np.array([bool(name) and _short(str(name)) in patients for name in store.patients[held_out]], np.bool_)
-    return Overlap(int(same.sum()), int((related & ~same).sum()), len(held_out))
-
-
-def _same_names(seen: SeenSlices, store: SliceStore, held_out: np.ndarray) -> np.ndarray:
-    """Which of the slices ``held_out`` have the id of a seen slice and are not shown to be another one."""
-    looks: dict[str, list[str]] = {}
-    for name, look in zip(seen.ids, seen.looks, strict=True):
-        looks.setdefault(name, []).append(look)
-    names = [_short(str(name)) for name in store.ids[held_out]]
-    same = np.array([name in looks for name in names], dtype=np.bool_)
-    # Where a look is not known, the name must do.
-    doubtful = [place for place in np.flatnonzero(same).tolist() if all(looks[names[place]])]
-    if not doubtful or len(held_out) > MOST_HASHED:
-        return same
-    own = _bits(_looks(store, held_out[doubtful]))
-    theirs = [_bits(looks[names[place]]) for place in doubtful]
-    distances = np.array([_distances(look, one).min() for look, one in zip(own, theirs, strict=True)])
-    if len(doubtful) >= _ENOUGH_PAIRS:
-        half = len(theirs) // 2
-        others = [*theirs[half:], *theirs[:half]]
-        by_chance = np.median([_distances(look, one).min() for look, one in zip(own, others, strict=True)])
-        same[doubtful] = bool(np.median(distances) <= _NO_MORE_ALIKE * by_chance)
-    else:
-        same[doubtful] = distances <= _ALIKE
-    return same
-
-
-def _looks(store: SliceStore, indices: np.ndarray) -> list[str]:
+def looks_of(store: SliceStore, indices: np.ndarray) -> list[str]:
+    """Perceptual hash of each of the slices ``indices``, 32 hex digits."""
     from ..data.duplicates import perceptual_hashes, thumbnails
 
     hashes = perceptual_hashes(thumbnails(store.slices[index] for index in indices))
     return [one.tobytes().hex() for one in hashes]
 
 
-def _bits(looks: Sequence[str]) -> np.ndarray:
-    """bool (N, 128)."""
-    packed = np.frombuffer(bytes.fromhex("".join(looks)), np.uint8).reshape(len(looks), -1)
-    return np.unpackbits(packed, axis=1).astype(np.bool_)
-
-
-def _distances(look: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Hamming distance of one hash, bool (128,), to ``others``, bool (N, 128)."""
-    found: np.ndarray = (look != others).sum(axis=1)
-    return found
-
-
-def _pixels(store: SliceStore, indices: np.ndarray) -> Iterable[str]:
+def pixels_of(store: SliceStore, indices: np.ndarray) -> Iterable[str]:
+    """Hash of the pixels of each of the slices ``indices``, 16 hex digits."""
     return (hashlib.blake2b(store.slices[index].tobytes(), digest_size=8).hexdigest() for index in indices)
 
 
-def _short(text: str) -> str:
+def name_hash(text: str) -> str:
+    """Hash of the id of a slice or patient, 16 hex digits."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -67,9 +67,10 @@ def test_other_slices_of_a_patient_are_named_too(store, tmp_path):
     runs, _ = open_runs([path], [])
     seen, related = check_seen(runs, store, test)
     assert seen.startswith("2 of the 24 evaluated slices were in the training data of cls")
-    assert related.startswith("1 of the 24 evaluated slices are of patients of whom cls")
+    assert related.startswith("1 of the 24 evaluated slices have the patient id of other slices that cls")
+    assert "if they are the same patients" in related
     (alone,) = check_seen(runs, store, patient[2:])
-    assert alone.startswith("1 of the 1 evaluated slices are of patients")
+    assert alone.startswith("1 of the 1 evaluated slices have the patient id")
 
 
 def test_nothing_is_said_without_overlap_or_without_a_list(store, tmp_path):

@@ -158,7 +158,8 @@ class Encoders:
 
     def _require_new(self, place: Place, method: MethodPlan, split: Split, config: FinetuneConfig) -> None:
         """Refuse slices of ``place`` that the cells of ``split`` are judged on, before an encoder learns from them."""
-        from ...training.seen import overlap, seen_slices
+        from ...training.overlap import overlap
+        from ...training.seen import seen_slices
 
         if config.allow_overlap or (place.where, split.store.path) in self._new:
             return
