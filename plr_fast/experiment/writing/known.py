@@ -129,7 +129,7 @@ def _goal(results: Results) -> str:
 
 def _data(info: DatasetInfo) -> str:
     text = f"{info.slices:,} slices, classes {info.class_names[0]} and {info.class_names[1]}"
-    return f"{text}. {info.note}" if info.note else text
+    return f"{text}. {info.note.rstrip('.')}" if info.note else text
 
 
 def _encoder_slices(results: Results) -> str:
