@@ -133,6 +133,12 @@ class SliceStore:
             chosen &= self.labels == label
         return np.flatnonzero(chosen).astype(np.int64, copy=False)
 
+    def labelled(self, split: str) -> npt.NDArray[np.int64]:
+        """Indices of the slices of one split whose label is known: int64, ascending; raises as :meth:`select`."""
+        indices = self.select(split)
+        chosen: npt.NDArray[np.int64] = indices[self.labels[indices] >= 0]
+        return chosen
+
     def neighbours(self, indices: npt.NDArray[np.int64], context: int) -> npt.NDArray[np.int64]:
         """Rows of the slices around each of ``indices`` (B,): int64 (B, 2·context + 1), the slice itself in the middle.
 

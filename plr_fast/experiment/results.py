@@ -69,6 +69,11 @@ class DatasetInfo:
     paper_table: Literal["IV", "V"] | None = None
 
 
+def dataset_file_name(name: str) -> str:
+    """The name of a data set, or of other slices, as names of files have it."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 @dataclass(frozen=True)
 class CellKey:
     """Where in the grid: the repeats of one data set share their splits, label subsets and seeds over all methods, so
@@ -83,8 +88,7 @@ class CellKey:
     def file_name(self) -> str:
         """Name of the cell's files, without suffix."""
         method = re.sub(r"[^a-z0-9]+", "-", self.method.lower().replace("+", "plus")).strip("-")
-        dataset = re.sub(r"[^a-z0-9]+", "-", self.dataset.lower()).strip("-")
-        return f"{dataset}--{method}--{self.fraction:g}--{self.repeat}"
+        return f"{dataset_file_name(self.dataset)}--{method}--{self.fraction:g}--{self.repeat}"
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,7 @@ def labelled_slices(store: SliceStore, split: str) -> np.ndarray:
     Raises:
         DataError: there are none.
     """
-    indices = store.select(split)
-    labelled = indices[store.labels[indices] >= 0]
+    labelled = store.labelled(split)
     if len(labelled) == 0:
         raise DataError(f"{Path(store.path)} has no labelled slice in its {split} split; prepare a store that has")
-    return cast(np.ndarray, labelled)
+    return labelled

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...errors import ConfigError, DataError, PlrFastError
 from ..planning.plan import IMAGENET, DatasetPlan, Experiment, MethodPlan, Place
 from ..planning.settings import changed_settings, derived_seed, repeat_seeds, settings_sha256, training_config
+from ..results import dataset_file_name
 from .fits import NETWORK, require_fit, require_head
-from .stores import Split, open_store, slug
+from .stores import Split, open_store
 from .tasks import EncoderTask
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Encoders:
     def _pretraining(
         self, dataset: DatasetPlan, method: MethodPlan, split: Split, finetune: FinetuneConfig
     ) -> EncoderTask:
+        from ...training.usable import normal_slices, require_masks
+
         where, experiment, repeat = f"{method.where}: {method.name}", self.experiment, split.repeat
         recipe, own = method.recipe or experiment.recipe, method.pretrain or {}
         place, layers = dataset.place, (experiment.pretrain, dataset.pretrain)
@@ -89,9 +91,11 @@ class Encoders:
         _require_patch({name: value for layer in layers for name, value in layer.items()}, method, config, split, where)
         bank = self._weights_sha256(str(config.bank)) if config.bank is not None else None
         sha256 = settings_sha256({"pretrain": changed_settings(config), "bank": bank, "data": split.data_sha256})
-        key = f"pretrain-{slug(place.name)}-{repeat}-{sha256[:12]}"
+        key = f"pretrain-{dataset_file_name(place.name)}-{repeat}-{sha256[:12]}"
         if key not in self.tasks:
-            train, val = (_normals(split, part, config, f"{where}: {place.name}") for part in ("train", "val"))
+            with _told_of(f"{where}: {place.name}"):
+                require_masks(split.store, config.corruption)
+                train, val = (normal_slices(split.store, part, config.skip_bad_masks) for part in ("train", "val"))
             self.tasks[key] = EncoderTask(
                 key=key,
                 kind="pretrain",
@@ -108,6 +112,8 @@ class Encoders:
         return self._shared(key, method)
 
     def _supervised(self, method: MethodPlan, finetune: FinetuneConfig) -> EncoderTask:
+        from ...training.usable import labelled_slices
+
         assert method.supervised is not None
         where = f"{method.where}: {method.name} (supervised)"
         place, recipe = method.supervised.place, method.recipe or self.experiment.recipe
@@ -126,9 +132,10 @@ class Encoders:
         )
         require_fit(config, finetune, where)
         sha256 = settings_sha256({"supervised": changed_settings(config), "data": split.data_sha256})
-        key = f"supervised-{slug(place.name)}-{sha256[:12]}"
+        key = f"supervised-{dataset_file_name(place.name)}-{sha256[:12]}"
         if key not in self.tasks:
-            train, val = (_labelled(split, part, f"{where}: {place.name}") for part in ("train", "val"))
+            with _told_of(f"{where}: {place.name}"):
+                train, val = (labelled_slices(split.store, part) for part in ("train", "val"))
             self.tasks[key] = EncoderTask(
                 key=key,
                 kind="supervised",
@@ -165,7 +172,7 @@ class Encoders:
             return
         if place.where not in self._seen:
             other = self._other_slices(place)
-            learnt = other.store.select("train", 0) if method.pretrain_on else other.labelled("train")
+            learnt = other.store.select("train", 0) if method.pretrain_on else other.store.labelled("train")
             self._seen[place.where] = seen_slices(other.store, learnt)
         found = overlap(self._seen[place.where], split.store)
         if found.slices:
@@ -202,21 +209,11 @@ class Encoders:
         return self._weights[name]
 
 
-def _normals(split: Split, part: str, config: PretrainConfig, where: str) -> np.ndarray:
-    from ...training.usable import normal_slices, require_masks
-
+@contextmanager
+def _told_of(where: str) -> Iterator[None]:
+    """Context whose errors of slices begin with ``where``."""
     try:
-        require_masks(split.store, config.corruption)
-        return normal_slices(split.store, part, config.skip_bad_masks)
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from None
-
-
-def _labelled(split: Split, part: str, where: str) -> np.ndarray:
-    from ...training.usable import labelled_slices
-
-    try:
-        return labelled_slices(split.store, part)
+        yield
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
 

@@ -128,7 +128,7 @@ class _Builder:
                 settings=record,
                 keep=experiment.keeps(split.repeat),
                 size=split.store.size,
-                samples=(train[0], len(split.labelled("val"))),
+                samples=(train[0], len(split.store.labelled("val"))),
                 facts={
                     "split_sha256": split.sha256,
                     "store_fingerprint": split.store.fingerprint,
@@ -137,8 +137,8 @@ class _Builder:
                     "subset_seed": config.subset_seed,
                     "train_slices": train[0],
                     "train_groups": train[1],
-                    "val_slices": len(split.labelled("val")),
-                    "test_slices": len(split.labelled("test")),
+                    "val_slices": len(split.store.labelled("val")),
+                    "test_slices": len(split.store.labelled("test")),
                     "recipe": config.recipe,
                 },
             )
@@ -186,7 +186,7 @@ def _training_slices(split: Split, config: FinetuneConfig) -> tuple[int, int]:
     assert config.subset_seed is not None
     try:
         chosen = label_subset(
-            split.labelled("train"), store.labels, units, fraction=config.fraction, seed=config.subset_seed
+            split.store.labelled("train"), store.labels, units, fraction=config.fraction, seed=config.subset_seed
         )
     except PlrFastError as error:
         raise type(error)(f"{store.path.name}: {error}") from error

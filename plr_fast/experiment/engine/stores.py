@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ...errors import ConfigError, DataError
 from ...files import require_space, storage_error
 from ..planning.plan import DatasetPlan, Place
 from ..planning.settings import derived_seed, in_words_of_a_file, prepare_config, settings_sha256
-from ..results import DatasetInfo, Unit
+from ..results import DatasetInfo, Unit, dataset_file_name
 
 if TYPE_CHECKING:
     from ...data.prepare_config import PrepareConfig
@@ -51,11 +51,6 @@ class Split:
         rest = json.dumps([store.groups.tolist(), store.patients.tolist(), store.mask_ok.tolist()])
         return hashlib.sha256((store.fingerprint + rest).encode(errors="surrogateescape")).hexdigest()
 
-    def labelled(self, split: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Indices of the labelled slices of ``train``, ``val`` or ``test``: int64, ascending."""
-        indices = self.store.select(split)
-        return cast("np.ndarray[Any, np.dtype[np.int64]]", indices[self.store.labels[indices] >= 0])
-
 
 def prepare_settings(place: Place, recipe: Recipe, out: Path, **shares: float) -> PrepareConfig:
     """How ``place`` is prepared; the folder's name tells other settings apart."""
@@ -63,7 +58,7 @@ def prepare_settings(place: Place, recipe: Recipe, out: Path, **shares: float) -
     config = prepare_config(recipe, place.prepare, source=str(place.source), out=run, where=where, **shares)
     # Without where it lies: the folder of an experiment may be moved.
     digest = settings_sha256({**config.pixel_settings(), "all": repr(replace(config, jobs=None, out=Path()))})[:8]
-    return replace(config, out=out / "stores" / f"{slug(place.name)}-{digest}")
+    return replace(config, out=out / "stores" / f"{dataset_file_name(place.name)}-{digest}")
 
 
 def open_store(place: Place, recipe: Recipe, out: Path, **shares: float) -> SliceStore:
@@ -93,7 +88,7 @@ def split_folder(dataset: DatasetPlan, base: SliceStore, repeat: int, out: Path,
     how = [dataset.split_by, dataset.val_fraction, dataset.test_fraction, _split_seed(dataset, seed)]
     content = json.dumps([base.fingerprint, base.groups.tolist(), base.patients.tolist()])
     digest = settings_sha256({"how": how, "of": hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()})
-    return out / "splits" / f"{slug(dataset.name)}-{repeat}-{digest[:8]}"
+    return out / "splits" / f"{dataset_file_name(dataset.name)}-{repeat}-{digest[:8]}"
 
 
 def make_split(dataset: DatasetPlan, base: SliceStore, repeat: int, out: Path, seed: int) -> Split:
@@ -135,13 +130,6 @@ def describe(dataset: DatasetPlan, base: SliceStore) -> DatasetInfo:
     )
 
 
-def slug(name: str) -> str:
-    """``name`` as a part of file names, as the cells have it."""
-    from ..results import CellKey
-
-    return CellKey(name, "x", 1.0, 0).file_name.split("--")[0]
-
-
 def _split_seed(dataset: DatasetPlan, seed: int) -> int:
     return derived_seed("split", seed, dataset.name)
 
@@ -167,7 +155,7 @@ def _near(base: SliceStore, out: Path) -> SliceStore:
 
 def _require_classes(dataset: DatasetPlan, split: Split) -> None:
     for part in ("train", "val", "test"):
-        found = set(split.store.labels[split.labelled(part)].tolist())
+        found = set(split.store.labels[split.store.labelled(part)].tolist())
         if found != {0, 1}:
             lacking = [name for value, name in enumerate(split.store.class_names) if value not in found]
             raise DataError(

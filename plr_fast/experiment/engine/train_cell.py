@@ -104,10 +104,10 @@ def _network(task: CellTask, started: float, tell: Tell) -> CellResult:
     def scores_of(indices: IntArray) -> FloatArray:
         return predict(model, store, indices, name=task.label, batch_size=64, device=device)
 
-    test = _labelled(store, "test")
+    test = store.labelled("test")
     threshold = Threshold(task.threshold) if not isinstance(task.threshold, str) else None
     if threshold is None:
-        val = _labelled(store, "val")
+        val = store.labelled("val")
         threshold = choose_threshold(store.labels[val], scores_of(val), task.threshold)  # type: ignore[arg-type]
     scores = scores_of(test)
     record = read_record(run)
@@ -145,9 +145,9 @@ def _control(task: CellTask, started: float) -> CellResult:
     assert config.subset_seed is not None
     assert task.control is not None
     train = label_subset(
-        _labelled(store, "train"), store.labels, units, fraction=config.fraction, seed=config.subset_seed
+        store.labelled("train"), store.labels, units, fraction=config.fraction, seed=config.subset_seed
     )
-    test = _labelled(store, "test")
+    test = store.labelled("test")
     scores = np.asarray(control(task.control)(store, train, test, config.seed), np.float64)
     threshold = task.threshold if isinstance(task.threshold, float) else 0.5
     facts = {"control": task.control}
@@ -264,12 +264,6 @@ def _summary(run: Path) -> dict[str, Any]:
             f"{run / SUMMARY_FILE} cannot be read: {error}; delete {run} to repeat the run"
         ) from error
     return found
-
-
-def _labelled(store: SliceStore, split: str) -> IntArray:
-    indices = store.select(split)
-    chosen: IntArray = indices[store.labels[indices] >= 0]
-    return chosen
 
 
 def _below(path: Path, folder: Path) -> str:

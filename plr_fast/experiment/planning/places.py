@@ -43,13 +43,8 @@ def _datasets_there(experiment: Experiment, data: Mapping[str, str], left_out: l
     found = []
     for dataset in experiment.datasets:
         dataset = replace(dataset, place=_filled(dataset.place, data))
-        missing = _missing(dataset.place)
-        if not missing:
+        if _is_there(f"data set {dataset.name}", dataset.optional, _missing(dataset.place), left_out):
             found.append(dataset)
-        elif dataset.optional:
-            left_out.append(f"The data set {dataset.name} was left out: {missing}.")
-        else:
-            raise ConfigError(missing)
     return found
 
 
@@ -75,13 +70,18 @@ def _methods_there(
             missing = _missing(place)
         elif method.init != "random":
             method, missing = _with_weights(method, data)
-        if not missing:
+        if _is_there(f"method {method.name}", method.optional, missing, left_out):
             found.append(method)
-        elif method.optional:
-            left_out.append(f"The method {method.name} was left out: {missing}.")
-        else:
-            raise ConfigError(missing)
     return found
+
+
+def _is_there(what: str, optional: bool, missing: str, left_out: list[str]) -> bool:
+    """Whether nothing is ``missing``; what is optional is noted in ``left_out``, anything else is an error."""
+    if missing and not optional:
+        raise ConfigError(missing)
+    if missing:
+        left_out.append(f"The {what} was left out: {missing}.")
+    return not missing
 
 
 def _filled(place: Place, data: Mapping[str, str]) -> Place:

@@ -13,7 +13,7 @@ from ...recipes import Recipe, load_config
 from ...recipes.document import SUFFIXES
 from ...recipes.yaml_nodes import Node, read_yaml
 from ...spelling import nearest
-from ..results import CellKey, MethodKind, Unit
+from ..results import CellKey, MethodKind, Unit, dataset_file_name
 from .card_facts import card_facts
 from .controls import CONTROLS
 from .places import with_data
@@ -296,7 +296,7 @@ class _Reader:
 
     def _check_places(self, node: Node, datasets: Sequence[DatasetPlan], methods: Sequence[MethodPlan]) -> None:
         """Names of ``--data`` must mean one thing each."""
-        sets = {_file_name(dataset.name): dataset.name for dataset in datasets}
+        sets = {dataset_file_name(dataset.name): dataset.name for dataset in datasets}
         weights = [method.name for method in methods if method.init.startswith(IMAGENET)]
         others: dict[str, Place] = {}
         for item, method in zip(node.items(), methods, strict=True):
@@ -304,22 +304,19 @@ class _Reader:
             if place is None:
                 continue
             said = f"{method.name}: {place.name!r}"
-            if _file_name(place.name) in sets:
+            file_name = dataset_file_name(place.name)
+            if file_name in sets:
                 item.fail(
-                    f"{said} is the name of the data set {sets[_file_name(place.name)]}: give the slices that an "
+                    f"{said} is the name of the data set {sets[file_name]}: give the slices that an "
                     "encoder is trained on first another name"
                 )
             if place.name in weights:
                 item.fail(f"{said} is the name of a method with weights of its own: give the slices another name")
-            first = others.setdefault(_file_name(place.name), place)
+            first = others.setdefault(file_name, place)
             if (first.name, first.source, first.store, first.prepare) != (
                 *(place.name, place.source, place.store, place.prepare),
             ):
                 item.fail(f"{said} is named at {first.where}, too, with other slices: give each a name of its own")
-
-
-def _file_name(name: str) -> str:
-    return CellKey(name, "x", 1.0, 0).file_name
 
 
 def _recipe(node: Node) -> Recipe:
